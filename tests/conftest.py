@@ -1,0 +1,20 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets; a test that needs it is skipped where it is absent."""
+    folder = os.environ.get("REFINEVAD_DATA")
+    if not folder:
+        pytest.skip("needs real data: set REFINEVAD_DATA to their folder")
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        pytest.skip(f"needs real data: REFINEVAD_DATA = {folder} is not a folder")
+    return path
