@@ -139,24 +139,32 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def apply_overrides(
-    document: Document, overrides: Iterable[str], sections: Mapping[str, type[BaseModel]]
+    document: Document,
+    overrides: Iterable[str],
+    sections: Mapping[str, type[BaseModel]],
+    whole: Sequence[str] = (),
 ) -> None:
-    """``KEY=VALUE`` strings; a key without a dot is looked up in all sections' fields."""
+    """``KEY=VALUE`` strings; a key without a dot is looked up in all sections' fields.
+
+    ``whole`` names top-level keys that are no plain section, and may be set as one value.
+    """
     for text in overrides:
         origin = f"--set {text}"
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise InputError(f"{origin}: expected KEY=VALUE, such as epochs=10")
         location = key.strip().split(".")
-        if len(location) == 1:
+        if len(location) == 1 and key not in whole:
             homes = [name for name, model in sections.items() if key in model.model_fields]
             if len(homes) != 1:
                 known = [f for model in sections.values() for f in model.model_fields]
                 hint = nearest(key, known) if not homes else f"; say {homes[0]}.{key}"
                 raise InputError(f"{origin}: unknown key {key!r}{hint}")
             location = [homes[0], key]
-        elif location[0] not in sections:
-            raise InputError(f"{origin}: unknown section{nearest(location[0], sections)}")
+        elif location[0] not in (*sections, *whole):
+            raise InputError(
+                f"{origin}: unknown section{nearest(location[0], (*sections, *whole))}"
+            )
         document.override(location, parse_value(value), origin)
 
 
@@ -166,7 +174,7 @@ def nearest(name: object, known: Iterable[object]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean `{close[0]}`?"
-    return f"; known: {', '.join(names)}" if names else ""
+    return f"; known: {', '.join(names)}" if 0 < len(names) <= 15 else ""
 
 
 def _dotted(location: Sequence[str | int]) -> str:

@@ -1,0 +1,222 @@
+"""What a ledger record looks like in MLflow: tags, metric points and the trials table.
+
+Pure functions of the ledger: the same record always gives the same tags and the same points
+(name, value, timestamp, step), so that publishing twice adds nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from study.ledger import StudyMeta, TrialRecord
+
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
+"""A finished trial's state in MLflow, as its own Optuna storage maps it."""
+
+
+class Point(NamedTuple):
+    """One value of one metric."""
+
+    name: str
+    value: float
+    milliseconds: int  # since 1970
+    step: int
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def study_key(meta: StudyMeta) -> str:
+    """Names one study for good: a deleted study started again under its name is another one."""
+    return f"{meta.name}/{meta.created:.3f}"
+
+
+def selection(meta: StudyMeta) -> str:
+    """How trials were judged; shown wherever a test number is."""
+    return f"selected on {meta.split}"
+
+
+def study_tags(meta: StudyMeta) -> dict[str, str]:
+    """Tags of the study's run, its description included."""
+    tags = {
+        "study_key": study_key(meta),
+        "study_hash": meta.hash,
+        "fingerprint": meta.fingerprint,
+        "metric": meta.metric,
+        "selection": selection(meta),
+        "trials_planned": str(meta.trials),
+        "versions": ", ".join(f"{name} {v}" for name, v in sorted(meta.versions.items())),
+        "mlflow.note.content": (
+            f"Study **{meta.name}** `{meta.hash}`: {meta.trials} trials for the best "
+            f"`{meta.metric}`, {selection(meta)}. One nested run per finished trial; all of them "
+            "in the artifacts `trials.csv` and `trials.parquet`. This page is a view of the "
+            f"study's ledger: `python -m study.publish --study {meta.name} --rebuild` makes it "
+            "again."
+        ),
+    }
+    return tags | _source_tags(meta, "study.run")
+
+
+def trial_tags(trial: TrialRecord, meta: StudyMeta) -> dict[str, str]:
+    """Tags of a trial's run; `reason` and the worker's only where they are known."""
+    tags = {
+        "study_key": study_key(meta),
+        "study_hash": meta.hash,
+        "trial_key": trial.key,
+        "trial_number": str(trial.number),
+        "state": trial.state,
+        "diverged": str(trial.diverged).lower(),
+        "seed": str(trial.seed),
+        "attempts": str(trial.attempts),
+        "selection": selection(meta),
+    }
+    if trial.reason:
+        tags["reason"] = trial.reason
+    if dropped := _not_finite(trial):
+        tags["not_finite"] = ", ".join(dropped)
+    tags |= {f"worker.{name}": value for name, value in trial.worker.items() if value}
+    return tags | _source_tags(meta, "trial")
+
+
+def _source_tags(meta: StudyMeta, name: str) -> dict[str, str]:
+    """MLflow's own columns "Source" and "Version", and the commit under its plain name."""
+    tags = {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
+    if meta.git_commit:
+        tags |= {"git_commit": meta.git_commit, "mlflow.source.git.commit": meta.git_commit}
+    return tags
+
+
+def study_params(meta: StudyMeta) -> dict[str, str]:
+    """The resolved study file, one dotted name per value; a search space reads as in the file.
+
+    The number of trials is left out: a study may be extended, and MLflow's parameters may not
+    change.
+    """
+    params = _flatten({k: v for k, v in meta.config.items() if k != "space"}, "")
+    params.pop("study.trials", None)
+    for name, dimension in meta.config.get("space", {}).items():
+        kinds = [f"{kind} {value}" for kind, value in dimension.items() if value is not None]
+        params[f"space.{name}"] = ", ".join(kinds)
+    return params
+
+
+def _flatten(section: Mapping[str, Any], prefix: str) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            params |= _flatten(value, f"{prefix}{name}.")
+        else:
+            params[prefix + name] = str(value)
+    return params
+
+
+def trial_times(trial: TrialRecord, meta: StudyMeta) -> tuple[float, float]:
+    """Start and end in unix seconds. A trial that never started (no node came up) has none."""
+    finished = trial.finished or trial.started or meta.created
+    return trial.started or finished, finished
+
+
+def trial_points(trial: TrialRecord, meta: StudyMeta) -> list[Point]:
+    """The curve at its epochs, then the final values.
+
+    The ledger keeps the trial's start and end; the epochs in between are taken as equally long.
+    """
+    started, finished = trial_times(trial, meta)
+    points = []
+    for index, epoch in enumerate(trial.curve, start=1):
+        at = milliseconds(started + (finished - started) * index / len(trial.curve))
+        step = int(epoch["epoch"])
+        points += [Point(name, v, at, step) for name, v in epoch.items() if name != "epoch"]
+    final: dict[str, float | None] = {
+        **trial.metrics,
+        "objective": trial.objective,
+        "selected_epoch": trial.selected_epoch,
+    }
+    at = milliseconds(finished)
+    points += [Point(name, float(v), at, 0) for name, v in final.items() if v is not None]
+    # MLflow draws NaN as 0 and infinity as 1.8e308; `trial_tags` names what is left out here.
+    return [point for point in points if math.isfinite(point.value)]
+
+
+def _not_finite(trial: TrialRecord) -> list[str]:
+    values = [*trial.metrics.items(), *(pair for epoch in trial.curve for pair in epoch.items())]
+    return sorted({name for name, value in values if not math.isfinite(value)})
+
+
+def study_points(trials: Sequence[TrialRecord], meta: StudyMeta, start: int) -> list[Point]:
+    """The study's own curves over the trial number, from trial ``start`` on.
+
+    `objective` and `best_objective` of every trial, and at the end how many trials have ended in
+    which way. They stop before the first unfinished trial: a point of MLflow cannot be taken
+    back, and a late trial may still change the best.
+    """
+    better = min if meta.config.get("objective", {}).get("mode") == "min" else max
+    best: float | None = None
+    counts = dict.fromkeys(("finished", "complete", "pruned", "failed", "diverged"), 0)
+    points: list[Point] = []
+    at = number = -1
+    for number, trial in enumerate(trials):
+        if trial.number != number or trial.state not in STATUS:
+            number -= 1
+            break
+        at = milliseconds(trial_times(trial, meta)[1])
+        counts["finished"] += 1
+        counts[trial.state.lower()] += 1
+        counts["diverged"] += trial.diverged
+        if trial.objective is not None and trial.state == "COMPLETE":
+            best = trial.objective if best is None else better(best, trial.objective)
+        if number >= start:
+            curve = {"objective": trial.objective, "best_objective": best}
+            points += [Point(name, v, at, number) for name, v in curve.items() if v is not None]
+    if number >= start:
+        points += [Point(f"trials/{name}", float(n), at, number) for name, n in counts.items()]
+    return points
+
+
+def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per trial: its outcome, parameters and metrics, then where and when it ran.
+
+    Columns of parameters and metrics have their names; a parameter whose values differ in type
+    (64, "auto", None) is written as text, since a column of a Parquet file has one type.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "objective": trial.objective,
+            "diverged": trial.diverged,
+            "selected_epoch": trial.selected_epoch,
+            "epochs_run": len(trial.curve),
+            **{f"params/{name}": value for name, value in trial.params.items()},
+            **{f"metrics/{name}": value for name, value in sorted(trial.metrics.items())},
+            "seed": trial.seed,
+            "attempts": trial.attempts,
+            "reason": trial.reason,
+            "started": _iso(trial.started),
+            "duration_s": trial.duration_s,
+            **{f"worker/{name}": value for name, value in trial.worker.items()},
+        }
+        for trial in trials
+    ]
+    frame = pd.DataFrame(rows).convert_dtypes()
+    for column in frame.columns[frame.dtypes == object]:
+        frame[column] = frame[column].map(str, na_action="ignore").astype("string")
+    leading = [c for c in frame.columns if c.startswith(("params/", "metrics/"))]
+    outcome = list(frame.columns[:6])
+    rest = [c for c in frame.columns if c not in leading and c not in outcome]
+    return frame[outcome + sorted(leading, key=lambda c: c.startswith("metrics/")) + rest]
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
