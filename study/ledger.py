@@ -1,0 +1,359 @@
+"""The ledger: the one durable truth of a study.
+
+It is one Optuna study in a journal file under ``runs/<study>/`` (``optuna-dashboard`` opens it).
+A trial is one line when it is asked (number, parameters, seed, stopping curve), one per attempt
+that was lost, and one write when it ends. Every write is on the disk before the call returns.
+Only a :class:`Ledger` writes, and it holds the study's lock while it lives; a
+:class:`LedgerReader` may read at any time, also beside a running study.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from refinevad.errors import InputError
+from study.record import StudyMeta, TrialRecord, TrialResult
+from study.space import Params
+
+JOURNAL = "journal.log"
+LOCK = "driver.lock"
+_OPTUNA_STATES = {
+    "COMPLETE": TrialState.COMPLETE,
+    "PRUNED": TrialState.PRUNED,
+    "FAILED": TrialState.FAIL,
+}
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class _HeldByDriver(JournalFileOpenLock):
+    """No lock per write: the driver's lock on the study holds for all of them."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+class _BatchingBackend(JournalFileBackend):
+    """Optuna's journal file; what is written within :meth:`batch` is one write and one fsync."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=_HeldByDriver(str(path)))
+        self._pending: list[dict[str, Any]] | None = None
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._pending is None:
+            super().append_logs(logs)
+        else:
+            self._pending.extend(logs)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        self._pending = []
+        try:
+            yield
+        finally:
+            pending, self._pending = self._pending, None
+        super().append_logs(pending)
+
+
+def _journal(path: Path) -> JournalFileBackend:
+    return JournalFileBackend(str(path), lock_obj=_HeldByDriver(str(path)))
+
+
+class LedgerReader:
+    """Reads a study's ledger: never locks, never writes, never waits.
+
+    Args:
+        folder: ``runs/<study>``.
+
+    Raises:
+        InputError: There is no study in the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / JOURNAL).is_file():
+            raise InputError(
+                f"{folder}: no study here; start one with "
+                f"`python -m study.run --space search_spaces/{folder.name}.yaml`"
+            )
+        self._attach(_journal(folder / JOURNAL))
+        if not self._find_study():
+            raise InputError(f"{folder}: the study here has not begun; run it first")
+
+    def _attach(self, backend: JournalFileBackend) -> None:
+        try:
+            self._storage = JournalStorage(backend)
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.folder / JOURNAL}: the ledger is damaged in the middle ({error}); "
+                "restore the file from a backup"
+            ) from None
+        self._records: list[TrialRecord] = []
+
+    def _find_study(self) -> bool:
+        studies = self._storage.get_all_studies()
+        if not studies or "meta" not in studies[0].user_attrs:
+            return False
+        self._study_id = studies[0]._study_id
+        self._load_meta()
+        return True
+
+    def _load_meta(self) -> None:
+        attrs = self._storage.get_study_user_attrs(self._study_id)
+        self.meta = StudyMeta(**(attrs["meta"] | {"trials": attrs["trials"]}))
+
+    def refresh(self) -> None:
+        """Reads what was appended since."""
+        self._load_meta()
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial asked so far, by number."""
+        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        for trial in frozen:
+            if trial.number >= len(self._records):
+                self._records.append(self._record(trial))
+            elif not self._records[trial.number].ended:
+                self._records[trial.number] = self._record(trial)
+        return list(self._records)
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        attrs = trial.user_attrs
+        record = TrialRecord(
+            number=trial.number,
+            key=f"{self.meta.name}/{self.meta.uid}/{trial.number}",
+            params=trial.params,
+            seed=attrs["seed"],
+            state="RUNNING",
+            stopping_curve=attrs["stopping_curve"],
+            attempts=len(attrs.get("attempts", ())),
+        )
+        ended = trial.state.is_finished() and "result" in attrs
+        return record.with_result(TrialResult(**attrs["result"])) if ended else record
+
+
+class Ledger(LedgerReader):
+    """Writes a study's ledger; one process at a time.
+
+    Opening it recovers what a crash left behind: a torn last line is cut off (and kept beside the
+    file), and a trial whose result was written but not closed is closed.
+
+    Args:
+        folder: ``runs/<study>``; made when absent.
+        meta: The study about to run. Against an existing ledger everything that determines the
+            results must be equal; a larger ``trials`` extends the study.
+
+    Raises:
+        InputError: Another driver holds the study, or the settings differ (the message names
+            every difference), or the ledger is damaged in the middle.
+    """
+
+    def __init__(self, folder: Path, meta: StudyMeta) -> None:
+        self.folder = folder
+        self.recovered: str | None = None
+        """What recovery had to do, in words; None when nothing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
+        try:
+            self._open(meta)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, meta: StudyMeta) -> None:
+        path = self.folder / JOURNAL
+        self.recovered = _cut_torn_tail(path)
+        new = not path.exists()
+        self._backend = _BatchingBackend(path)
+        if new:
+            _sync_folder(self.folder)
+        self._attach(self._backend)
+        if self._find_study():
+            self._continue(meta)
+        else:
+            self._begin(meta)
+        self._close_written()
+
+    def _begin(self, meta: StudyMeta) -> None:
+        studies = self._storage.get_all_studies()
+        self._study_id = (
+            studies[0]._study_id
+            if studies
+            else self._storage.create_new_study([StudyDirection.MAXIMIZE], meta.name)
+        )
+        with self._backend.batch():  # all or nothing: `meta` comes last
+            self._storage.set_study_user_attr(self._study_id, "trials", meta.trials)
+            self._storage.set_study_user_attr(self._study_id, "meta", asdict(meta))
+        self._load_meta()
+
+    def _continue(self, meta: StudyMeta) -> None:
+        old, new = self.meta, meta
+        changes = differences(old.determinants, new.determinants)
+        if old.fingerprint != new.fingerprint:
+            changes.append(
+                f"the data themselves: fingerprint was {old.fingerprint[:12]}, "
+                f"is {new.fingerprint[:12]}"
+            )
+        asked = len(self._storage.get_all_trials(self._study_id, deepcopy=False))
+        if new.trials < asked:
+            changes.append(f"study.trials: {new.trials}, but {asked} were already asked")
+        if changes:
+            raise InputError(
+                f"{self.folder}: this study was begun with other settings; put them back, or give "
+                "the study a new name (--set study.name=…). Changed:\n"
+                + "\n".join(f"  {change}" for change in changes)
+            )
+        if new.trials != old.trials:
+            self._storage.set_study_user_attr(self._study_id, "trials", new.trials)
+        self._load_meta()
+
+    def _close_written(self) -> None:
+        """A crash between a trial's result and its state leaves the trial open: close it."""
+        for trial in self._storage.get_all_trials(self._study_id, deepcopy=False):
+            if not trial.state.is_finished() and "result" in trial.user_attrs:
+                self._close_trial(trial.number, TrialResult(**trial.user_attrs["result"]))
+
+    def begin(
+        self,
+        params: Params,
+        distributions: dict[str, BaseDistribution],
+        *,
+        seed: int,
+        stopping_curve: list[float] | None,
+    ) -> TrialRecord:
+        """Writes down that the next trial was asked."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=distributions,
+            user_attrs={"seed": seed, "stopping_curve": stopping_curve},
+        )
+        trial_id = self._storage.create_new_trial(self._study_id, template)
+        return self._record(self._storage.get_trial(trial_id))
+
+    def lost_attempt(self, number: int, reason: str) -> None:
+        """Writes down that an attempt ended without a result and the trial will run again."""
+        trial_id = self._trial_id(number)
+        attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", [])
+        entry = {"time": time.time(), "reason": reason}
+        self._storage.set_trial_user_attr(trial_id, "attempts", [*attempts, entry])
+
+    def finish(self, number: int, result: TrialResult) -> TrialRecord:
+        """Writes a trial's only final record; a second one for the same trial changes nothing."""
+        trial_id = self._trial_id(number)
+        trial = self._storage.get_trial(trial_id)
+        if not trial.state.is_finished():
+            with self._backend.batch():
+                self._storage.set_trial_user_attr(trial_id, "result", asdict(result))
+                self._close_trial(number, result)
+        return self._record(self._storage.get_trial(trial_id))
+
+    def _close_trial(self, number: int, result: TrialResult) -> None:
+        trial_id = self._trial_id(number)
+        for row in result.curve:  # for optuna-dashboard
+            self._storage.set_trial_intermediate_value(
+                trial_id, int(row["epoch"]), float(row["objective"])
+            )
+        values = None if result.objective is None else [result.objective]
+        self._storage.set_trial_state_values(trial_id, _OPTUNA_STATES[result.state], values)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def close(self) -> None:
+        """Gives the study free for another driver."""
+        os.close(self._lock)
+
+
+def differences(old: Any, new: Any, at: str = "") -> list[str]:
+    """``key: was …, is …`` for everything that differs in two nested mappings."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            line
+            for key in keys
+            for line in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+        ]
+    return [] if old == new else [f"{at}: was {_plain(old)}, is {_plain(new)}"]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item is not None}
+    return "nothing" if value is None else json.dumps(value)
+
+
+def _lock(folder: Path) -> int:
+    """Takes the study for this process; the lock dies with it, however it dies."""
+    path = folder / LOCK
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        try:
+            holder = json.loads(path.read_text())
+            who = f"process {holder['pid']} on host {holder['host']}"
+        except (OSError, ValueError, KeyError):
+            who = "another process"
+        raise InputError(
+            f"{folder}: {who} is running this study; wait for it, or stop it first"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
+    return handle
+
+
+def _cut_torn_tail(path: Path) -> str | None:
+    """Cuts off what a crash left of a line at the end, and keeps it beside the file.
+
+    Optuna appends to such a fragment and so corrupts the next line as well.
+    """
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    keep = content.rfind(b"\n") + 1
+    while keep > 0:  # a whole line of rubbish (blocks never written) is torn as well
+        start = content.rfind(b"\n", 0, keep - 1) + 1
+        try:
+            json.loads(content[start:keep])
+            break
+        except ValueError:
+            keep = start
+    if keep == len(content):
+        return None
+    backup = path.with_name(f"{path.name}.torn-{time.strftime('%Y%m%d-%H%M%S')}")
+    backup.write_bytes(content[keep:])
+    with path.open("r+b") as journal:
+        journal.truncate(keep)
+        os.fsync(journal.fileno())
+    return (
+        f"the ledger ended in a torn line of {len(content) - keep} bytes: cut off, kept as {backup}"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
