@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from study.ledger import StudyMeta, TrialRecord
+    from study.record import StudyMeta, TrialRecord
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """A finished trial's state in MLflow, as its own Optuna storage maps it."""
@@ -33,9 +33,14 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def trial_name(number: int) -> str:
+    """The name of a trial's run: sorts as the numbers do."""
+    return f"trial-{number:04d}"
+
+
 def study_key(meta: StudyMeta) -> str:
     """Names one study for good: a deleted study started again under its name is another one."""
-    return f"{meta.name}/{meta.created:.3f}"
+    return f"{meta.name}/{meta.uid}"
 
 
 def selection(meta: StudyMeta) -> str:
@@ -127,16 +132,22 @@ def trial_points(trial: TrialRecord, meta: StudyMeta) -> list[Point]:
     """The curve at its epochs, then the final values.
 
     The ledger keeps the trial's start and end; the epochs in between are taken as equally long.
+    An epoch's own objective is called `epoch_objective`: `objective` is the trial's.
     """
     started, finished = trial_times(trial, meta)
     points = []
     for index, epoch in enumerate(trial.curve, start=1):
         at = milliseconds(started + (finished - started) * index / len(trial.curve))
         step = int(epoch["epoch"])
-        points += [Point(name, v, at, step) for name, v in epoch.items() if name != "epoch"]
+        points += [
+            Point("epoch_objective" if name == "objective" else name, value, at, step)
+            for name, value in epoch.items()
+            if name != "epoch"
+        ]
     final: dict[str, float | None] = {
         **trial.metrics,
         "objective": trial.objective,
+        "last_objective": trial.last_objective,
         "selected_epoch": trial.selected_epoch,
     }
     at = milliseconds(finished)
@@ -157,21 +168,20 @@ def study_points(trials: Sequence[TrialRecord], meta: StudyMeta, start: int) -> 
     which way. They stop before the first unfinished trial: a point of MLflow cannot be taken
     back, and a late trial may still change the best.
     """
-    better = min if meta.config.get("objective", {}).get("mode") == "min" else max
     best: float | None = None
     counts = dict.fromkeys(("finished", "complete", "pruned", "failed", "diverged"), 0)
     points: list[Point] = []
     at = number = -1
     for number, trial in enumerate(trials):
-        if trial.number != number or trial.state not in STATUS:
+        if not trial.ended:
             number -= 1
             break
         at = milliseconds(trial_times(trial, meta)[1])
         counts["finished"] += 1
         counts[trial.state.lower()] += 1
         counts["diverged"] += trial.diverged
-        if trial.objective is not None and trial.state == "COMPLETE":
-            best = trial.objective if best is None else better(best, trial.objective)
+        if trial.objective is not None and not trial.diverged:  # as `record.best`
+            best = trial.objective if best is None else max(best, trial.objective)
         if number >= start:
             curve = {"objective": trial.objective, "best_objective": best}
             points += [Point(name, v, at, number) for name, v in curve.items() if v is not None]
@@ -195,6 +205,7 @@ def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
             "objective": trial.objective,
             "diverged": trial.diverged,
             "selected_epoch": trial.selected_epoch,
+            "last_objective": trial.last_objective,
             "epochs_run": len(trial.curve),
             **{f"params/{name}": value for name, value in trial.params.items()},
             **{f"metrics/{name}": value for name, value in sorted(trial.metrics.items())},
@@ -208,10 +219,10 @@ def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
         for trial in trials
     ]
     frame = pd.DataFrame(rows).convert_dtypes()
-    for column in frame.columns[frame.dtypes == object]:
+    for column in frame.select_dtypes("object").columns:
         frame[column] = frame[column].map(str, na_action="ignore").astype("string")
     leading = [c for c in frame.columns if c.startswith(("params/", "metrics/"))]
-    outcome = list(frame.columns[:6])
+    outcome = list(frame.columns[:7])
     rest = [c for c in frame.columns if c not in leading and c not in outcome]
     return frame[outcome + sorted(leading, key=lambda c: c.startswith("metrics/")) + rest]
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 DEFAULT_URI = "sqlite:///mlflow.db"  # what a bare `mlflow ui` opens in the same directory
 BUSY_SECONDS = 20.0  # how long to wait for another writer; MLflow's own sessions wait as long
@@ -139,3 +140,18 @@ def _relax_sqlite() -> None:
 def _on_connect(connection: Any, _record: Any) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def remove_deleted(client: MlflowClient, run: Run) -> None:
+    """Removes a run marked as deleted for good, with its artifacts, if the store is a database.
+
+    The command `mlflow gc --run-ids …` also empties the trash of every other experiment, so this
+    does what it does for one run. A server keeps the run out of sight until its own `mlflow gc`.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    hard_delete = getattr(client._tracking_client.store, "_hard_delete_run", None)
+    if hard_delete is not None:
+        artifacts: Any = get_artifact_repository(str(run.info.artifact_uri))
+        artifacts.delete_artifacts()
+        hard_delete(run.info.run_id)
