@@ -1,0 +1,49 @@
+"""What a training run reports: one record per epoch, one result per run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch."""
+
+    epoch: int
+    """1-based."""
+    objective: float
+    """0.0 where the run diverged."""
+    metrics: dict[str, float]
+    """Finite values only: ``train/loss``, ``train/mil``, … (unweighted parts, means over steps),
+    ``val/ap``, ``val/auc`` or ``test/…``, ``shift/s_mean``, ``shift/s_span``, ``lr``."""
+    seconds: float
+    """Wall time, evaluation included."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run."""
+
+    state: Literal["complete", "pruned"]
+    diverged: bool
+    """A loss or a score was NaN or infinite: the objective is then 0.0."""
+    objective: float
+    """At the selected epoch: the best over epochs."""
+    selected_epoch: int
+    """1-based, the earliest of equally good ones; 0 where the run diverged."""
+    last_objective: float
+    curve: list[EpochRecord]
+    selected: dict[str, float]
+    """The selected epoch's metrics, ``test/…`` and ``floor/…`` included; empty if diverged."""
+    last: dict[str, float]
+    """The last epoch's, likewise."""
+    model_state: dict[str, Tensor] | None
+    """Weights of the selected epoch, on the CPU; None if diverged."""
+    hardware: dict[str, str]
+    """Device, processor or GPU, precision, threads, torch's version."""
+    selection: str
+    """How the epoch was chosen: ``validation``, or ``selected on test``."""
