@@ -1,0 +1,33 @@
+"""Feature files to packed store to batches; annotations to frame truth; a synthetic benchmark.
+
+``prepare`` is the way in: a data section becomes a :class:`Store`, whose arrays everything else
+reads.
+"""
+
+from refinevad.data.annotations import read_annotations, truth
+from refinevad.data.batches import BalancedBatches, validation_split
+from refinevad.data.build import prepare
+from refinevad.data.segments import expand, pool
+from refinevad.data.store import Header, Split, Store, TestSplit, open_store
+from refinevad.data.synthetic import generate
+from refinevad.data.taxonomy import MSAD, UCF, XD, Taxonomy
+
+__all__ = [
+    "MSAD",
+    "UCF",
+    "XD",
+    "BalancedBatches",
+    "Header",
+    "Split",
+    "Store",
+    "Taxonomy",
+    "TestSplit",
+    "expand",
+    "generate",
+    "open_store",
+    "pool",
+    "prepare",
+    "read_annotations",
+    "truth",
+    "validation_split",
+]

@@ -1,0 +1,134 @@
+"""Which videos make a batch, and which training videos are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refinevad.errors import InputError
+
+if TYPE_CHECKING:  # prepare and --help import this package: they must not wait for torch
+    import torch
+
+
+class BalancedBatches:
+    """Batches of which the first half is normal and the second half abnormal videos.
+
+    Each class is a stream of permutations: a video comes again only after all others of its
+    class have come, in this epoch or a later one. A class with fewer videos than half a batch
+    repeats them inside a batch.
+
+    Args:
+        labels: (N, C) bool, array or tensor; all False marks a normal video.
+        batch_size: Videos per batch, even.
+        generator: Decides the order and the crops; equal seeds give equal batches.
+        crops: Crops per video; one is drawn for each video of a batch.
+
+    Raises:
+        InputError: No normal or no abnormal video.
+    """
+
+    def __init__(
+        self, labels: Any, batch_size: int, generator: torch.Generator, crops: int = 1
+    ) -> None:
+        import torch
+
+        abnormal = torch.as_tensor(labels).any(dim=1)
+        self._classes = [(~abnormal).nonzero().flatten(), abnormal.nonzero().flatten()]
+        for videos, kind in zip(self._classes, ("normal", "abnormal"), strict=True):
+            if not len(videos):
+                raise InputError(
+                    f"no {kind} video to train on; training needs videos of both kinds"
+                )
+        self._half = batch_size // 2
+        self._generator = generator
+        self._crops = crops
+        self._streams = [self._stream(videos) for videos in self._classes]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches until the smaller class has been seen once; at least one."""
+        return max(1, min(len(videos) for videos in self._classes) // self._half)
+
+    def epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yields (videos (B,), crops (B,)), both int64 on the CPU."""
+        import torch
+
+        for _ in range(self.steps_per_epoch):
+            videos = [next(stream) for stream in self._streams for _ in range(self._half)]
+            crops = torch.randint(self._crops, (len(videos),), generator=self._generator)
+            yield torch.tensor(videos), crops
+
+    def _stream(self, videos: torch.Tensor) -> Iterator[int]:
+        import torch
+
+        while True:
+            yield from videos[torch.randperm(len(videos), generator=self._generator)].tolist()
+
+
+def validation_split(
+    labels: npt.NDArray[np.bool_], fraction: float, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Holds out a share of the training videos, stratified by category.
+
+    A video of several categories counts for its rarest one; normal videos are a stratum of their
+    own. Each stratum gives its share rounded down, and the largest remainders fill up to the
+    share of all abnormal videos. Both kinds are held out, and every category keeps a training
+    video.
+
+    Args:
+        labels: (N, C) bool.
+        fraction: Share to hold out.
+        seed: Decides which; independent of anything else.
+
+    Returns:
+        Indices of the training and of the held-out videos, ascending.
+
+    Raises:
+        InputError: Fewer than two normal or two abnormal videos.
+    """
+    rng = np.random.default_rng(seed)
+    counts = labels.sum(axis=0)
+    abnormal = labels.any(axis=1)
+    rarest = np.where(labels, counts, len(labels) + 1).argmin(axis=1)
+    stratum = np.where(abnormal, rarest, -1)
+    held: list[int] = []
+    for kind, name in ((~abnormal, "normal"), (abnormal, "abnormal")):
+        if kind.sum() < 2:
+            raise InputError(
+                f"{int(kind.sum())} {name} training videos cannot be split; a validation split "
+                f"needs two of each kind (or objective.split = test)"
+            )
+        strata = [np.flatnonzero(kind & (stratum == s)) for s in np.unique(stratum[kind])]
+        held.extend(_hold_out(strata, fraction, rng, labels))
+    validation = np.array(sorted(held), dtype=np.int64)
+    training = np.setdiff1d(np.arange(len(labels), dtype=np.int64), validation)
+    return training, validation
+
+
+def _hold_out(
+    strata: list[npt.NDArray[np.int64]],
+    fraction: float,
+    rng: np.random.Generator,
+    labels: npt.NDArray[np.bool_],
+) -> list[int]:
+    """Draws a share of each stratum; a category's last video is never taken."""
+    shares = np.array([fraction * len(videos) for videos in strata])
+    quota = np.floor(shares).astype(np.int64)
+    wanted = max(1, round(shares.sum()))
+    for i in np.argsort(-(shares - quota), kind="stable"):
+        if quota.sum() < wanted:
+            quota[i] += 1
+    left = labels.sum(axis=0)
+    held: list[int] = []
+    for videos, share in zip(strata, quota, strict=True):
+        taken = 0
+        for video in rng.permutation(videos):
+            if taken < share and (left[labels[video]] > 1).all():
+                left = left - labels[video]
+                held.append(int(video))
+                taken += 1
+    return held

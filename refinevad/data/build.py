@@ -1,0 +1,202 @@
+"""``prepare``: the store of a data section, packed on first use and whenever a source changed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refinevad.config import DataConfig
+from refinevad.data import synthetic
+from refinevad.data.packing import fsync_folder, pack, write_durably
+from refinevad.data.problems import Problems
+from refinevad.data.sources import Sources, modalities, read_sources
+from refinevad.data.store import Store, open_store
+from refinevad.errors import InputError
+
+Source = tuple[str, str, int, int]
+"""Modality ("" for lists and annotations), path (relative to its root), bytes, mtime in ns."""
+
+
+def prepare(config: DataConfig, stores: Path = Path("stores"), *, progress: bool = True) -> Store:
+    """Opens the packed store of a data section; packs it first where it is absent or out of date.
+
+    One process packs, others wait for it. The store appears complete or not at all: it is
+    written beside its place, flushed to disk and renamed. Where the whole source folder is gone
+    (packed here, or copied from elsewhere, and the raw features removed) the store is used as
+    it is.
+
+    Args:
+        config: The data section. ``val_fraction``, ``split_seed`` and ``test_length`` do not
+            change a store.
+        stores: Folder of packed stores, made when needed.
+        progress: Show a progress bar (on a terminal) or a line, and what was done to the data.
+
+    Raises:
+        InputError: The sources are missing or do not agree; every offender is named.
+    """
+    path = stores / store_name(config)
+    store, why = _up_to_date(path, config, stores)
+    if store is not None:
+        return store
+    _make(stores)
+    with _builder(stores, path.name, progress):
+        store, why = _up_to_date(path, config, stores)
+        if store is not None:
+            return store
+        if progress and why:
+            print(f"{path}: {why}; packing again", file=sys.stderr)
+        store = _build(path, config, stores, progress)
+    if progress:
+        for note in store.header.notes:
+            print(f"note: {note}", file=sys.stderr)
+    return store
+
+
+def store_name(config: DataConfig) -> str:
+    """``<readable>-<hash>`` of the part of a data section that decides what is packed."""
+    if config.synthetic is not None:
+        readable = f"synthetic-{config.synthetic}"
+    else:
+        root = next(iter(modalities(config).values())).root.resolve()
+        readable = re.sub(r"[^A-Za-z0-9.-]+", "-", root.name).strip("-.") or "data"
+    canonical = json.dumps(_relevant(config), sort_keys=True)
+    return f"{readable}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+
+def _relevant(config: DataConfig) -> dict[str, Any]:
+    """The data section's share in a store's content, with absolute paths."""
+    section: dict[str, Any] = {"taxonomy": config.taxonomy, "segments": config.segments}
+    if config.synthetic is not None:
+        return {**section, "synthetic": config.synthetic, "generator": synthetic.VERSION}
+    for name, source in modalities(config).items():
+        section[name] = {
+            key: str(value.resolve()) if isinstance(value, Path) else value
+            for key, value in source.model_dump().items()
+        }
+    if config.annotations is not None:
+        section["annotations"] = str(config.annotations.resolve())
+    return section
+
+
+def _up_to_date(path: Path, config: DataConfig, stores: Path) -> tuple[Store | None, str]:
+    """The store, if it can be used as it is; else why not ("" where there is none)."""
+    if not path.is_dir():
+        return None, ""
+    try:
+        store = open_store(path)
+        manifest: list[Source] = [tuple(s) for s in json.loads(_manifest(path).read_text())]
+    except (InputError, OSError, ValueError) as error:
+        return None, str(error).partition(";")[0]
+    files = _real(config, stores)
+    if not any(source.root.exists() for source in modalities(files).values()):
+        return store, ""
+    changed = [s[1] for s in manifest if _stat(files, s[0], s[1]) != s]
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return None, f"{changed[0]}{more} changed since it was packed"
+    return store, ""
+
+
+def _build(path: Path, config: DataConfig, stores: Path, progress: bool) -> Store:
+    if config.synthetic is not None:
+        synthetic.generate(config.synthetic, synthetic.folder(config.synthetic, stores))
+    files = _real(config, stores)
+    problems = Problems()
+    sources = read_sources(files, problems)
+    manifest = _sources(files, sources)  # before the data is read: a change meanwhile is seen
+    for leftover in path.parent.glob(f".{path.name}.*.tmp*"):
+        shutil.rmtree(leftover)  # of a builder that died; the lock says that none is alive
+    new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    new.mkdir()
+    try:
+        pack(
+            sources,
+            new,
+            segments=config.segments,
+            name=path.name,
+            synthetic=config.synthetic,
+            data=_relevant(config),
+            problems=problems,
+            progress=progress,
+        )
+        write_durably(_manifest(new), json.dumps(manifest))
+        fsync_folder(new)
+        old = new.with_name(f"{new.name}.old")
+        if path.exists():
+            path.rename(old)  # readers keep their maps
+        new.rename(path)
+        fsync_folder(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return open_store(path)
+
+
+def _real(config: DataConfig, stores: Path) -> DataConfig:
+    """The data section in terms of files, which a synthetic one gets from the generator."""
+    if config.synthetic is None:
+        return config
+    return synthetic.data_config(config, synthetic.folder(config.synthetic, stores))
+
+
+def _sources(config: DataConfig, sources: Sources) -> list[Source]:
+    roots = {name: source.root for name, source in modalities(config).items()}
+    manifest: dict[tuple[str, str], None] = {}
+    for video in (*sources.train, *sources.test):
+        for modality, part in video.parts.items():
+            for file in part.files:
+                inside = file.path.is_relative_to(roots[modality])
+                shown = file.path.relative_to(roots[modality]) if inside else file.path.resolve()
+                manifest[modality, str(shown)] = None
+    for source in modalities(config).values():
+        for path in (source.train_list, source.test_list):
+            if path is not None:
+                manifest["", str(path.resolve())] = None
+    if config.annotations is not None:
+        manifest["", str(config.annotations.resolve())] = None
+    return [_stat(config, modality, path) for modality, path in manifest]
+
+
+def _stat(config: DataConfig, modality: str, path: str) -> Source:
+    full = modalities(config)[modality].root / path if modality else Path(path)
+    try:
+        stat = full.stat()
+    except OSError:
+        return modality, path, -1, -1
+    return modality, path, stat.st_size, stat.st_mtime_ns
+
+
+def _manifest(store: Path) -> Path:
+    return store / "manifest.json"
+
+
+def _make(stores: Path) -> None:
+    try:
+        stores.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder of packed stores {stores}: {error.strerror}; "
+            f"give another with --stores"
+        ) from None
+
+
+@contextmanager
+def _builder(stores: Path, name: str, progress: bool) -> Iterator[None]:
+    """One builder at a time: a lock that the system lets go when its process dies."""
+    with (stores / f".{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if progress:
+                print(f"{name} is being packed by another process; waiting", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

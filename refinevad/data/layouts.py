@@ -1,0 +1,146 @@
+"""How published feature sets name their files, and which files a list names.
+
+A layout is a way to read a file's name: which video, which crop. What the dimensions mean is
+decided by the arrays themselves (``features.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from refinevad.config import FeatureSource
+from refinevad.data.problems import Problems
+from refinevad.errors import InputError
+
+_CROP = re.compile(r"__(\d+)$")  # the last "__" only: XD's names hold "__" inside
+_XD_LABEL = re.compile(r"_label_([A-Z0-9-]+?)(?=__\d+$|__vggish$|_i3d$|_emb$|\.mp4$|$)")
+_UCF_CLASS = re.compile(r"^([A-Za-z]+?)(?:_Videos)?_?\d+_x264")
+
+TWICE = "videos that a list names twice; keep one line of each"
+TWO_FILES = "videos with two files of one name under the folder; give the modality lists instead"
+TWO_LABELS = "videos whose lines give different labels; correct the list"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a layout names a video's files.
+
+    Args:
+        suffix: Ending of the stem that is not the video's name.
+        crop_files: Whether ``__k`` at the end of the stem numbers the crop.
+        crop_arrays: Whether a file may be 3-D, with a crop axis.
+    """
+
+    suffix: str = ""
+    crop_files: bool = False
+    crop_arrays: bool = False
+
+    def parse(self, file_name: str) -> tuple[str, int]:
+        """Video and crop of a file: ``a__#1_label_A__3.npy`` is crop 3 of ``a__#1_label_A``."""
+        stem = file_name.removesuffix(".npy").removesuffix(".mp4")
+        crop = _CROP.search(stem) if self.crop_files else None
+        if crop:
+            return stem[: crop.start()], int(crop[1])
+        return stem.removesuffix(self.suffix), 0
+
+
+LAYOUTS = {
+    "csv": Layout(crop_arrays=True),
+    "vadclip": Layout(crop_files=True),
+    "i3d": Layout(suffix="_i3d", crop_files=True, crop_arrays=True),
+    "tevad-text": Layout(suffix="_emb"),
+    "clip-tsa": Layout(),
+}
+
+
+@dataclass
+class Listed:
+    """A video's files in one modality: crop number -> path; the label as the list spells it."""
+
+    files: dict[int, Path]
+    label: str | None
+
+
+def read_list(path: Path) -> list[tuple[str, str | None]]:
+    """Lines of a list: ``path,label`` with or without a header, or a path alone.
+
+    Raises:
+        InputError: The list is missing, unreadable, empty, or a line has no ``.npy`` path.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"there is no list {path}; give the list of feature files") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the list {path}: {error}") from None
+    entries: list[tuple[str, str | None]] = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or (number == 1 and text.replace(" ", "").lower() == "path,label"):
+            continue
+        # The label is after the last comma, so that a comma inside a name is harmless.
+        file, comma, label = text.rpartition(",")
+        if not comma or text.endswith(".npy"):
+            file, label = text, ""
+        if not file.endswith(".npy"):
+            raise InputError(f"{path}, line {number}: {file!r} is no .npy file")
+        entries.append((file, label.strip() or None))
+    if not entries:
+        raise InputError(f"the list {path} names no file")
+    return entries
+
+
+def label_of(video: str) -> str | None:
+    """The label inside a video's name, as XD-Violence and UCF-Crime write it; else None."""
+    found = _XD_LABEL.search(video) or _UCF_CLASS.search(video)
+    return found[1] if found else None
+
+
+def locate(entry: str, root: Path) -> Path:
+    """Where a list's file lies below ``root``; where it should lie, if it is nowhere.
+
+    Lists carry their authors' absolute paths, so: as it stands below root, then its last two
+    components, then the last one, then as an absolute path.
+    """
+    path = PurePosixPath(entry.replace("\\", "/"))
+    parts = [part for part in path.parts if part != "/"]
+    candidates = [root.joinpath(*parts[-2:]), root / path.name]
+    if path.is_absolute():
+        candidates.append(Path(path))
+    else:
+        candidates.insert(0, root / path)
+    return next((file for file in candidates if file.is_file()), candidates[0])
+
+
+def listed_videos(source: FeatureSource, list_path: Path, problems: Problems) -> dict[str, Listed]:
+    """Videos of a list, in its order, with their crop files."""
+    layout = LAYOUTS[source.layout]
+    videos: dict[str, Listed] = {}
+    for entry, label in read_list(list_path):
+        video, crop = layout.parse(PurePosixPath(entry.replace("\\", "/")).name)
+        listed = videos.setdefault(video, Listed({}, label))
+        if listed.label != label:
+            problems.add(TWO_LABELS, f"{video}: {listed.label!r} and {label!r} in {list_path}")
+        if crop in listed.files:
+            problems.add(TWICE, f"{video} in {list_path}")
+            continue
+        listed.files[crop] = locate(entry, source.root)
+    return videos
+
+
+def found_videos(
+    source: FeatureSource, wanted: Iterable[str], problems: Problems
+) -> dict[str, Listed]:
+    """Videos of a folder without a list: every file below ``root`` whose name says it is wanted."""
+    layout = LAYOUTS[source.layout]
+    videos = {video: Listed({}, None) for video in wanted}
+    for path in sorted(source.root.rglob("*.npy")):
+        video, crop = layout.parse(path.name)
+        if video in videos:
+            known = videos[video].files.setdefault(crop, path)
+            if known != path:
+                problems.add(TWO_FILES, f"{video}: {known} and {path}")
+    return {video: listed for video, listed in videos.items() if listed.files}

@@ -1,0 +1,283 @@
+"""The packed store: what training and evaluation read instead of thousands of feature files.
+
+A store is a folder of plain files, opened as memory maps, never unpickled, and free to be moved:
+
+- ``header.json``: what is inside (:class:`Header`); ``videos.json``: names and events;
+- ``train_features.npy`` (N, crops, segments, D) float16, ``train_labels.npy`` (N, C) bool;
+- ``test_features.npy`` (snippets, crops, D) float16, ragged: video m has rows
+  offsets[m] : offsets[m + 1] of ``test_offsets.npy`` (M + 1,) int64;
+- ``test_segments.npy`` (M, crops, segments, D) float16, ``test_labels.npy`` (M, C) bool,
+  ``test_truth.npy`` (snippets,) uint8: positive frames of each snippet;
+- ``manifest.json``: size and time of every source file, to see when the store is out of date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from refinevad.data.annotations import Event
+from refinevad.errors import InputError
+
+VERSION = 1
+"""Version of the format; a store of another version is packed again."""
+
+ARRAYS = (
+    "train_features",
+    "train_labels",
+    "test_features",
+    "test_segments",
+    "test_offsets",
+    "test_labels",
+    "test_truth",
+)
+
+
+class ArrayFile(BaseModel):
+    """What one array of a store must look like."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    """Bytes of the file."""
+    sha256: str
+    """Of the array's bytes, without the .npy header."""
+
+
+class Header(BaseModel):
+    """``header.json``: everything about a store that is not an array."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    name: str
+    synthetic: str | None
+    """The generator's kind, where the data are synthetic: outputs must say so."""
+    categories: tuple[str, ...]
+    widths: dict[str, int]
+    """Modality -> width, in the order of concatenation."""
+    segments: int
+    counts: dict[str, int]
+    """Videos (train, train_abnormal, test, test_abnormal), frames and events of the test set."""
+    crops: dict[str, int]
+    """Crops per split: {"train": 10, "test": 1}."""
+    notes: tuple[str, ...]
+    """What was done to the sources beyond packing them (trimmed snippets)."""
+    fingerprint: str
+    """sha256 of the content: equal for equal data, wherever and whenever it was packed."""
+    arrays: dict[str, ArrayFile]
+    data: dict[str, Any]
+    """The data section it was packed from."""
+
+
+def fingerprint(
+    categories: tuple[str, ...],
+    widths: dict[str, int],
+    segments: int,
+    videos: dict[str, Any],
+    digests: dict[str, str],
+) -> str:
+    """sha256 over names, labels, events, shapes and array contents; no path, no time."""
+    content = {
+        "version": VERSION,
+        "categories": categories,
+        "widths": list(widths.items()),
+        "segments": segments,
+        "videos": videos,
+        "digests": digests,
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training videos, pooled to segments."""
+
+    names: list[str]
+    labels: npt.NDArray[np.bool_]
+    """(N, C); all False for a normal video."""
+    features: npt.NDArray[np.float16]
+    """(N, crops, segments, D), memory-mapped."""
+
+
+@dataclass(frozen=True)
+class TestSplit:
+    """Test videos, snippet by snippet and pooled, with their ground truth."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    names: list[str]
+    labels: npt.NDArray[np.bool_]
+    """(M, C)"""
+    offsets: npt.NDArray[np.int64]
+    """(M + 1,): video m has the snippets offsets[m] : offsets[m + 1]."""
+    features: npt.NDArray[np.float16]
+    """(total_snippets, crops, D), memory-mapped."""
+    segments: npt.NDArray[np.float16]
+    """(M, crops, segments, D), memory-mapped."""
+    truth: npt.NDArray[np.uint8]
+    """(total_snippets,) positive frames per snippet, 0 to 16."""
+    events: list[list[Event]]
+    """Annotated events of each video, in frames, as annotated (they may run past the end)."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(M,) snippets per video."""
+        return np.diff(self.offsets)
+
+
+class Store:
+    """An open store. Opening reads the header and the sizes; arrays are mapped when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header = _read_header(path)
+        _check_sizes(path, self.header)
+        self._videos: dict[str, Any] = _read_json(path / "videos.json")
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the packed content, names, labels and truth."""
+        return self.header.fingerprint
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the label columns."""
+        return self.header.categories
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Modality -> width, in the order of concatenation; they sum to D."""
+        return dict(self.header.widths)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data come from our generator: outputs must say so."""
+        return self.header.synthetic is not None
+
+    @cached_property
+    def train(self) -> Split:
+        """The training videos."""
+        return Split(
+            names=list(self._videos["train"]),
+            labels=np.array(self._map("train_labels")),
+            features=self._map("train_features"),
+        )
+
+    @cached_property
+    def test(self) -> TestSplit:
+        """The test videos."""
+        return TestSplit(
+            names=list(self._videos["test"]),
+            labels=np.array(self._map("test_labels")),
+            offsets=np.array(self._map("test_offsets")),
+            features=self._map("test_features"),
+            segments=self._map("test_segments"),
+            truth=np.array(self._map("test_truth")),
+            events=[[(start, end) for start, end in events] for events in self._videos["events"]],
+        )
+
+    def verify(self) -> None:
+        """Reads everything and compares it with the fingerprint.
+
+        Raises:
+            InputError: An array's content, a name or the header was changed.
+        """
+        digests = {}
+        for name, array in self.header.arrays.items():
+            digests[name] = _digest(self._map(name))
+            if digests[name] != array.sha256:
+                raise InputError(_damaged(self.path, f"{name}.npy has changed since it was packed"))
+        header = self.header
+        found = fingerprint(
+            header.categories, header.widths, header.segments, self._videos, digests
+        )
+        if found != header.fingerprint:
+            raise InputError(_damaged(self.path, "names or header do not match the fingerprint"))
+
+    def _map(self, name: str) -> npt.NDArray[Any]:
+        expected = self.header.arrays[name]
+        try:
+            array = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(_damaged(self.path, f"{name}.npy: {error}")) from None
+        if array.shape != expected.shape or array.dtype.str != expected.dtype:
+            raise InputError(
+                _damaged(
+                    self.path, f"{name}.npy is {array.shape} {array.dtype}, not {expected.shape}"
+                )
+            )
+        mapped: npt.NDArray[Any] = array
+        return mapped
+
+
+def open_store(path: Path) -> Store:
+    """Opens a packed store.
+
+    Raises:
+        InputError: There is none, it is of another version, or it is damaged.
+    """
+    return Store(path)
+
+
+def _digest(array: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    flat = array.reshape(-1).view(np.uint8)
+    for start in range(0, flat.size, 1 << 24):
+        digest.update(flat[start : start + (1 << 24)].data)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"the packed store {path} is damaged ({what}); delete the folder, it is packed again"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(_damaged(path.parent, f"{path.name}: {error}")) from None
+    return content
+
+
+def _read_header(path: Path) -> Header:
+    if not (path / "header.json").is_file():
+        raise InputError(
+            f"there is no packed store in {path}; pack one with `python -m refinevad.prepare`"
+        )
+    content = _read_json(path / "header.json")
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != VERSION:
+        raise InputError(
+            f"the packed store {path} has format {version}, this version reads {VERSION}; "
+            f"delete the folder, it is packed again"
+        )
+    try:
+        return Header.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(_damaged(path, f"header.json, {where}: {first['msg']}")) from None
+
+
+def _check_sizes(path: Path, header: Header) -> None:
+    for name in ARRAYS:
+        expected = header.arrays.get(name)
+        file = path / f"{name}.npy"
+        if expected is None:
+            raise InputError(_damaged(path, f"header.json does not know {name}"))
+        size = file.stat().st_size if file.is_file() else -1
+        if size != expected.size:
+            found = "is missing" if size < 0 else f"has {size} bytes, not {expected.size}"
+            raise InputError(_damaged(path, f"{file.name} {found}"))
