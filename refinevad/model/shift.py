@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ NEGLIGIBLE = 20.0
 
 def shift_size(rate: Tensor, channels: int, groups: int) -> Tensor:
     """s_t = floor(r_t D / K), eq. 2: ``(B, T)`` in [0, 1] to whole channels, int64."""
-    return (rate.detach() * (channels / groups)).floor().long()
+    return (rate.detach().nan_to_num(0.0) * (channels / groups)).floor().long()
 
 
 def adaptive_shift(
@@ -47,19 +48,22 @@ def adaptive_shift(
         temperature: width of the soft masks, in channels.
         edges: what a segment without that neighbour takes: ``keep`` its own channels, or
             ``zero`` as in TSM. [b2]
-        mask: ``(B, T)``, True where valid. The last valid segment has no next one.
+        mask: ``(B, T)``, True where valid; valid segments come first. The last valid one has no
+            next one.
     """
     u = rate.float() * (x.shape[-1] / groups)
+    if edges == "zero" and mask is None:
+        mask = torch.ones_like(u, dtype=torch.bool)
     shifted: Tensor = _AdaptiveShift.apply(x, u, mask, groups, temperature, edges == "zero")  # type: ignore[no-untyped-call]
     return shifted
 
 
 class _AdaptiveShift(torch.autograd.Function):
-    """Only the first 2 D / K channels can change, forward and backward: the rest is copied.
+    """Eq. 3 forward; the straight-through gradient, written out, backward.
 
-    As an autograd function it keeps two tensors for the backward pass (x and u) where the plain
-    formula keeps a dozen of the size of x; ``tests/refinevad/test_motar.py`` holds it to that
-    formula.
+    Only the first 2 D / K channels can change, so that is all that either pass works on. Two
+    tensors (x and u) are kept for the backward pass, where the plain formula keeps a dozen of the
+    size of x; ``tests/refinevad/test_motar.py`` holds this class to that formula.
     """
 
     @staticmethod
@@ -76,25 +80,15 @@ class _AdaptiveShift(torch.autograd.Function):
         ctx.channels = x.shape[-1]
         ctx.mask, ctx.groups, ctx.temperature, ctx.zero = mask, groups, temperature, zero
         n = x.shape[-1] // groups  # s_t <= n
-        s = u.floor().to(torch.int16).unsqueeze(-1)  # (B, T, 1)
-        c = torch.arange(2 * n, dtype=torch.int16, device=x.device)
-        past_end, future_end = s, 2 * s
-        if not zero:  # A missing neighbour ends its range before it begins.
-            past_end = s[:, 1:]
-            if mask is not None:
-                future_end = future_end * _next_is_valid(mask)
-            # The outermost segments: [s, 2s) of the first, [0, s) of the last.
+        past, future = _selections(u, n, x.dtype)
+        taken = future * _next_is_valid(mask) if mask is not None else future
         out = x.clone()
+        # A lerp by 0 or by 1 returns its start or its end exactly: a selection, but vectorised.
+        out[:, :-1, : 2 * n].lerp_(x[:, 1:, : 2 * n], taken[:, :-1])
+        out[:, 1:, :n].lerp_(x[:, :-1, :n], past[:, 1:])
         if zero:
-            previous, following = _neighbours(x[..., : 2 * n], mask, zero=True)
-            block = torch.where(c < future_end, following, x[..., : 2 * n])
-            out[..., : 2 * n] = torch.where(c < past_end, previous, block)
-            return out
-        future = (c < future_end[:, :-1]) & (c >= s[:, :-1])
-        view = out[:, :-1, : 2 * n]
-        torch.where(future, x[:, 1:, : 2 * n], view, out=view)
-        view = out[:, 1:, :n]
-        torch.where(c[:n] < past_end, x[:, :-1, :n], view, out=view)
+            out[:, 0, :n].mul_(1 - past[:, 0])
+            out[..., : 2 * n].mul_(1 - (future - taken))
         return out
 
     @staticmethod
@@ -109,25 +103,41 @@ class _AdaptiveShift(torch.autograd.Function):
         return grad_x, grad_u, None, None, None, None
 
 
+@lru_cache(maxsize=16)
+def _masks_by_size(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Row s: the past mask of eq. 3 for ``s_t = s``, n wide, then the future mask, 2 n wide.
+
+    s_t is one of n + 1 numbers, and looking its row up is faster than comparing every channel.
+    """
+    c = torch.arange(2 * n, device=device)
+    s = torch.arange(n + 1, device=device).unsqueeze(1)
+    return torch.cat([c[:n] < s, (c >= s) & (c < 2 * s)], dim=1).to(dtype)
+
+
+def _selections(u: Tensor, n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Eq. 3: ones where a channel is of the past ``(B, T, n)`` or the future ``(B, T, 2 n)``."""
+    # s_t, eq. 2. The NaN of a diverged model must reach the loss, not end as a wild index.
+    rows = u.nan_to_num(0.0).floor().long().flatten()
+    chosen = _masks_by_size(n, dtype, u.device).index_select(0, rows).view(*u.shape, 3 * n)
+    return chosen[..., :n], chosen[..., n:]
+
+
 def _gradient_of_x(grad: Tensor, u: Tensor, mask: Tensor | None, n: int, zero: bool) -> Tensor:
     """Send each channel's gradient back to the segment it was taken from."""
-    s = u.floor().to(torch.int16).unsqueeze(-1)
-    c = torch.arange(2 * n, dtype=torch.int16, device=grad.device)
-    past = c < s
-    future = (c >= s) & (c < 2 * s)
-    taken_past, taken_future = past[:, 1:], future[:, :-1]
-    if mask is not None:
-        taken_future = taken_future & _next_is_valid(mask)[:, :-1]
-    block = grad[..., : 2 * n]
+    past, future = _selections(u, n, grad.dtype)
+    taken = future * _next_is_valid(mask) if mask is not None else future
+    to_previous = grad[:, 1:, :n] * past[:, 1:]
+    to_following = grad[:, :-1, : 2 * n] * taken[:, :-1]
     result = grad.clone()
-    own = result[..., : 2 * n]
-    if zero:
-        own.masked_fill_(past | future, 0)
+    block = result[..., : 2 * n]
+    if zero:  # replaced at the ends too, by zeros
+        block.mul_(1 - future)
+        block[..., :n].mul_(1 - past)
     else:
-        own[:, 1:].masked_fill_(taken_past, 0)
-        own[:, :-1].masked_fill_(taken_future, 0)
-    own[:, :-1] += block[:, 1:] * taken_past
-    own[:, 1:] += block[:, :-1] * taken_future
+        block[:, :-1].mul_(1 - taken[:, :-1])
+        block[:, 1:, :n].mul_(1 - past[:, 1:])
+    block[:, :-1, :n].add_(to_previous)
+    block[:, 1:].add_(to_following)
     return result
 
 
