@@ -1,0 +1,177 @@
+"""The driver: which trial next, what to do with a result. It knows nothing of Ray.
+
+All state that matters is in the ledger; what is here can be rebuilt from it at any moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from study.checkpoints import Checkpoints
+from study.ledger import Ledger
+from study.pruning import StoppingRule
+from study.record import TrialRecord, TrialResult
+from study.screen import Screen
+from study.search import OrderedSearch, derived_seed
+from study.space import StudyFile
+from study.trial import TrialOutcome, TrialSpec
+
+
+@dataclass
+class _Attempts:
+    """Attempts of one trial in this session."""
+
+    lost: int = 0
+    alone: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+
+class Driver:
+    """Runs a study's trials through whoever calls :meth:`next_trial` and reports back.
+
+    Args:
+        file: The study file.
+        ledger: Open for writing.
+        checkpoints: Where the best trials' weights go.
+        screen: What the user sees.
+        in_flight: Trials that may be handed out at once.
+    """
+
+    def __init__(
+        self,
+        file: StudyFile,
+        ledger: Ledger,
+        checkpoints: Checkpoints,
+        screen: Screen,
+        *,
+        in_flight: int,
+    ) -> None:
+        self.file = file
+        self._ledger = ledger
+        self._checkpoints = checkpoints
+        self._screen = screen
+        self._in_flight = in_flight
+        self._distributions = file.distributions()
+        self._search = OrderedSearch(
+            self._distributions,
+            seed=file.study.seed,
+            space_filling=file.search.space_filling,
+            window=file.search.window,
+        )
+        self._stopping = StoppingRule(file.pruning, _longest(file)) if file.pruning else None
+        self._records = ledger.trials()
+        self._waiting: deque[int] = deque()  # to be handed out (again)
+        self._running: set[int] = set()
+        self._attempts: dict[int, _Attempts] = {}
+        self._ended = 0
+        for record in self._records:
+            self._search.restore(record.params)
+            if record.ended:
+                self._take(record)
+            else:
+                self._waiting.append(record.number)
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Every trial asked so far, by number."""
+        return self._records
+
+    @property
+    def finished(self) -> bool:
+        """Whether every planned trial has its final record."""
+        return self._ended >= self.file.study.trials
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing left to hand out, now or later (but for lost attempts)."""
+        return not self._waiting and self._search.next_number >= self.file.study.trials
+
+    def next_trial(self) -> TrialSpec | None:
+        """The next trial to run, or None: not yet."""
+        if len(self._running) >= self._in_flight:
+            return None
+        if not self._waiting:
+            if self._search.next_number >= self.file.study.trials:
+                return None
+            if not self._search.ready:
+                self._screen.window_limits()
+                return None
+            self._ask()
+        number = self._waiting.popleft()
+        self._running.add(number)
+        attempts = self._attempts.setdefault(number, _Attempts())
+        record = self._records[number]
+        return TrialSpec(
+            number=number,
+            params=record.params,
+            seed=record.seed,
+            stopping_curve=record.stopping_curve,
+            keep_above=self._checkpoints.threshold(),
+            alone=attempts.alone,
+        )
+
+    def _ask(self) -> None:
+        number = self._search.next_number
+        params = self._search.ask()
+        fixed_seed = self.file.train.seed
+        seed = params.get("seed", fixed_seed)
+        if seed is None:
+            seed = derived_seed(self.file.study.seed, number, "training")
+        results = max(0, number - self.file.search.window + 1)
+        curve = self._stopping.curve(self._records, results) if self._stopping else None
+        record = self._ledger.begin(params, self._distributions, seed=seed, stopping_curve=curve)
+        self._records.append(record)
+        self._waiting.append(record.number)
+
+    def started(self, number: int) -> None:
+        """A worker has begun a trial."""
+        self._attempts[number].started = time.monotonic()
+        self._screen.started(self._records[number])
+
+    def progressed(self, number: int, epoch: int, best: float) -> None:
+        """A running trial has come to the end of an epoch."""
+        self._screen.progressed(number, epoch, best)
+
+    def completed(self, outcome: TrialOutcome) -> None:
+        """A trial has its result: durable before this returns."""
+        self._running.discard(outcome.number)
+        if outcome.checkpoint is not None:
+            self._checkpoints.save(outcome.number, outcome.checkpoint)
+        self._finish(outcome.number, outcome.result)
+
+    def lost(self, number: int, reason: str, *, out_of_gpu_memory: bool = False) -> None:
+        """An attempt ended without a result: the trial runs again, or has FAILED."""
+        self._running.discard(number)
+        attempts = self._attempts[number]
+        timeout = self.file.execution.trial_timeout
+        if timeout is not None and time.monotonic() - attempts.started >= timeout:
+            reason = f"timed out after {timeout:g} s"
+        if out_of_gpu_memory and not attempts.alone:
+            attempts.alone = True  # on a device of its own, before it counts
+        else:
+            attempts.lost += 1
+        if attempts.lost > self.file.execution.retries:
+            result = TrialResult(state="FAILED", objective=None, reason=reason)
+            self._finish(number, result)
+            return
+        self._ledger.lost_attempt(number, reason)
+        self._screen.lost(self._records[number], reason)
+        self._waiting.appendleft(number)
+
+    def _finish(self, number: int, result: TrialResult) -> None:
+        record = self._ledger.finish(number, result)
+        self._records[number] = record
+        self._take(record)
+        self._screen.ended(record)
+
+    def _take(self, record: TrialRecord) -> None:
+        self._ended += 1
+        self._search.record(record.number, record.objective)
+        self._checkpoints.rank(record)
+
+
+def _longest(file: StudyFile) -> int:
+    dimension = file.space.get("epochs")
+    return int(max(dimension.samples())) if dimension else file.train.epochs

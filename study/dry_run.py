@@ -1,0 +1,71 @@
+"""``study.run --dry-run``: what would run, and about how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from rich.console import Console
+
+from study.screen import clock, plain
+from study.search import OrderedSearch
+from study.space import Params, StudyFile
+from study.trial import RefineVADRuns, TrialSpec
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+
+_SHOWN = 10
+
+
+def print_dry_run(
+    console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
+) -> None:
+    """The resolved study, its fingerprints, ten configurations and a cost forecast."""
+    resolved = yaml.safe_dump(file.model_dump(mode="json"), sort_keys=False)
+    console.print(resolved, highlight=False, markup=False)
+    console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
+    console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
+    shown = sampled(file, _SHOWN)
+    kind = "first of the space-filling sequence" if file.search.space_filling else "at random"
+    console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
+    for number, params in enumerate(shown):
+        console.print(f"  {number}: {plain(params)}", highlight=False)
+    seconds, epochs = measure_epoch(file, store, shown)
+    total = seconds * epochs * file.study.trials / workers
+    console.print(
+        f"\nforecast: {file.study.trials} trials x {epochs:.1f} epochs x {seconds:.2f} s "
+        f"(one epoch, measured now) / {workers} workers = {clock(total)} without pruning; "
+        "wider and narrower configurations differ",
+        highlight=False,
+        soft_wrap=True,
+    )
+    state = "exists: a run would resume it" if folder.exists() else "does not exist yet"
+    console.print(f"{folder} {state}; nothing was started", highlight=False, soft_wrap=True)
+
+
+def sampled(file: StudyFile, count: int) -> list[Params]:
+    """The first configurations of the study's own sequence (as far as it needs no results)."""
+    search = OrderedSearch(
+        file.distributions(),
+        seed=file.study.seed,
+        space_filling=file.search.space_filling,
+        window=file.search.window,
+    )
+    shown: list[Params] = []
+    while len(shown) < min(count, file.study.trials) and search.ready:
+        shown.append(search.ask())
+    return shown
+
+
+def measure_epoch(
+    file: StudyFile, store: Store, configurations: list[Params]
+) -> tuple[float, float]:
+    """Seconds of one epoch of the first configuration on this machine's CPU, and the mean
+    number of epochs of all."""
+    params = configurations[0]
+    run = RefineVADRuns(file, store.path, store.fingerprint, "cpu")(TrialSpec(0, params, seed=0))
+    seconds = run.run_epoch().seconds
+    epochs = [p.get("epochs", file.train.epochs) for p in configurations]
+    return seconds, sum(epochs) / len(epochs)

@@ -1,0 +1,116 @@
+"""What a study says at its end: the best trial, its metrics with their labels, the digest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from study.record import StudyMeta, TrialRecord, best, digest
+from study.screen import plain
+
+_METRICS = {
+    "auc": "frame AUC",
+    "ano_auc": "AnoAUC",
+    "ap": "frame AP",
+    "video_auc": "per-video AUC",
+}
+_HARDWARE = ("device", "processor", "gpu", "precision", "threads", "torch")
+
+
+def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per ended trial, in order, without times or places: the same bytes whenever and
+    wherever the study ran."""
+    rows = [
+        {
+            "number": r.number,
+            "state": r.state,
+            "objective": r.objective,
+            "selected_epoch": r.selected_epoch,
+            "last_objective": r.last_objective,
+            "epochs_run": len(r.curve),
+            "diverged": r.diverged,
+            "seed": r.seed,
+        }
+        | {f"params/{name}": value for name, value in r.params.items()}
+        | {f"metrics/{name}": r.metrics[name] for name in sorted(r.metrics)}
+        for r in records
+        if r.ended
+    ]
+    frame = pd.DataFrame(rows)
+    for column in ("number", "selected_epoch", "epochs_run"):
+        if column in frame:
+            frame[column] = frame[column].astype("Int64")
+    return frame
+
+
+def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
+    """Kinds of hardware that computed the trials; the same bits are promised on one kind only."""
+    kinds = [
+        {key: r.worker[key] for key in _HARDWARE if key in r.worker} for r in records if r.worker
+    ]
+    return [dict(kind) for kind in dict.fromkeys(tuple(sorted(k.items())) for k in kinds)]
+
+
+def print_summary(
+    console: Console,
+    meta: StudyMeta,
+    records: Sequence[TrialRecord],
+    *,
+    folder: Path,
+    reproducible: bool,
+    synthetic: bool,
+) -> None:
+    """Prints the end of a study, complete or not."""
+    winner = best(records)
+    ended = [r for r in records if r.ended]
+    counts = {
+        "complete": sum(r.state == "COMPLETE" and not r.diverged for r in ended),
+        "pruned": sum(r.state == "PRUNED" for r in ended),
+        "diverged": sum(r.diverged for r in ended),
+        "failed": sum(r.state == "FAILED" for r in ended),
+    }
+    say = "   ".join(f"{count} {name}" for name, count in counts.items())
+    console.print(f"\n[bold]{meta.name}[/]: {len(ended)} of {meta.trials} trials   {say}")
+    if synthetic:
+        console.print("synthetic data: these numbers say nothing about real videos", style="yellow")
+    if winner is None:
+        console.print("no trial has a result yet")
+    else:
+        console.print(
+            f"best trial [bold]{winner.number}[/]: {meta.metric} on {meta.split} = "
+            f"[bold]{winner.objective:.4f}[/] at epoch {winner.selected_epoch}",
+            highlight=False,
+        )
+        console.print(f"  {plain(winner.params)}", highlight=False)
+        _print_metrics(console, winner, meta)
+    for kind in hardware_kinds(records)[1:2]:
+        console.print(
+            f"trials ran on more than one kind of hardware (also {kind}): the same bits are "
+            "promised on one kind only",
+            style="yellow",
+        )
+    note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
+    console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
+    console.print(f"ledger {folder}", highlight=False, soft_wrap=True)
+
+
+def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:
+    chosen = "selected on test" if meta.split == "test" else f"selected on {meta.split}"
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    table.add_column("test set", style="dim")
+    table.add_column(f"epoch {winner.selected_epoch} ({chosen})", justify="right")
+    table.add_column("last epoch", justify="right")
+    table.add_column("knowing only the video label", justify="right", style="dim")
+    for key, name in _METRICS.items():
+        cells = [
+            winner.metrics.get(f"{prefix}/{key}")
+            for prefix in ("selected/test", "last/test", "selected/floor")
+        ]
+        if cells[0] is not None:
+            table.add_row(name, *("" if c is None else f"{c:.4f}" for c in cells))
+    if table.row_count:
+        console.print(table)

@@ -1,0 +1,172 @@
+"""One trial, on whatever machine runs it: what it is given, what it runs, what it gives back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from study.record import TrialResult
+from study.space import Params, StudyFile
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+    from refinevad.trainer import EpochRecord, RunResult
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """All that one trial depends on, besides the study file and the data."""
+
+    number: int
+    params: Params
+    seed: int
+    stopping_curve: list[float] | None = None
+    keep_above: float | None = None
+    """Objective from which a checkpoint is worth sending back; None: never."""
+    alone: bool = False
+    """Needs a whole GPU: it ran out of memory on a shared one."""
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a worker sends back at the end of a trial."""
+
+    number: int
+    result: TrialResult
+    checkpoint: bytes | None = field(default=None, repr=False)
+
+
+class Run(Protocol):
+    """A training run that can be advanced epoch by epoch (``refinevad.trainer.TrainingRun``)."""
+
+    @property
+    def done(self) -> bool: ...
+    def run_epoch(self) -> EpochRecord: ...
+    def result(self) -> RunResult: ...
+
+
+class Runs(Protocol):
+    """Starts the runs of trials; pickled to the workers."""
+
+    def __call__(self, spec: TrialSpec) -> Run: ...
+    def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
+        """The selected epoch's weights, or None where there is nothing to keep."""
+
+
+@dataclass(frozen=True)
+class RefineVADRuns:
+    """Runs of RefineVAD on a packed store, which each worker process opens once."""
+
+    file: StudyFile
+    store: Path
+    fingerprint: str
+    device: Literal["cpu", "cuda"]
+
+    def __call__(self, spec: TrialSpec) -> Run:
+        from refinevad.trainer import TrainingRun
+
+        pruning = self.file.pruning
+        return TrainingRun(
+            _open(self.store, self.fingerprint),
+            self.file.trial_config(spec.params),
+            seed=spec.seed,
+            split_seed=self.split_seed,
+            objective=self.file.objective,
+            runtime=self.file.execution.runtime(self.device),
+            stopping_curve=spec.stopping_curve,
+            warmup_epochs=pruning.warmup_epochs if pruning else 0,
+        )
+
+    def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
+        from refinevad.checkpoint import dumps
+
+        if run.model_state is None:
+            return None
+        store = _open(self.store, self.fingerprint)
+        return dumps(
+            run.model_state,
+            model=self.file.trial_config(spec.params).model,
+            categories=store.categories,
+            widths=store.widths,
+            extra={
+                "study": self.file.study.name,
+                "trial": spec.number,
+                "params": spec.params,
+                "seed": spec.seed,
+                "fingerprint": self.fingerprint,
+                "selected_epoch": run.selected_epoch,
+            },
+        )
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the validation split: the study's, unless the file fixes another."""
+        fixed = self.file.data.split_seed
+        return self.file.study.seed if fixed is None else fixed
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path, fingerprint: str) -> Store:
+    from refinevad.data import open_store
+
+    store = open_store(path)
+    if store.fingerprint != fingerprint:
+        raise RuntimeError(
+            f"{path} changed under the running study: its fingerprint is "
+            f"{store.fingerprint[:12]}, the study began with {fingerprint[:12]}"
+        )
+    return store
+
+
+class TrialRunner:
+    """Advances one trial in slices of about a second and packs what it found."""
+
+    def __init__(self, runs: Runs, spec: TrialSpec) -> None:
+        self.spec = spec
+        self._runs = runs
+        self._started = time.time()
+        self._clock = time.monotonic()
+        self._run = runs(spec)
+        self.epoch = 0
+        self.best = float("-inf")
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self._run.done
+
+    def advance(self, seconds: float = 1.0) -> None:
+        """Whole epochs until ``seconds`` have passed or the run ends."""
+        deadline = time.monotonic() + seconds
+        while not self._run.done:
+            record = self._run.run_epoch()
+            self.epoch, self.best = record.epoch, max(self.best, record.objective)
+            if time.monotonic() >= deadline:
+                break
+
+    def outcome(self) -> TrialOutcome:
+        """The final record of the ended run, with its checkpoint if that may be kept."""
+        run = self._run.result()
+        checkpoint = None
+        threshold = self.spec.keep_above
+        if threshold is not None and not run.diverged and run.objective >= threshold:
+            checkpoint = self._runs.checkpoint(self.spec, run)
+        result = TrialResult(
+            state="PRUNED" if run.state == "pruned" else "COMPLETE",
+            objective=run.objective,
+            diverged=run.diverged,
+            selected_epoch=run.selected_epoch,
+            last_objective=run.last_objective,
+            curve=[{"epoch": r.epoch, "objective": r.objective} | r.metrics for r in run.curve],
+            metrics={f"selected/{k}": v for k, v in run.selected.items()}
+            | {f"last/{k}": v for k, v in run.last.items()},
+            started=self._started,
+            finished=self._started + time.monotonic() - self._clock,
+            worker=run.hardware | {"host": socket.gethostname(), "pid": str(os.getpid())},
+        )
+        return TrialOutcome(self.spec.number, result, checkpoint)
