@@ -1,4 +1,4 @@
-"""Scores of whole data sets: batched, averaged over crops, and their metrics.
+"""Scores of whole data sets: batched, averaged over crops.
 
 Scoring is always float32, whatever precision training has: bfloat16 keeps 8 bits, the scores of
 neighbouring segments would tie, and a tie costs AUC and AP. The model's device is the one used.
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from refinevad.data.segments import expand, pool
 from refinevad.device_data import as_tensor
-from refinevad.metrics import frame_metrics, video_label_floor
 from refinevad.model import RefineVAD
 
 if TYPE_CHECKING:
@@ -158,23 +157,6 @@ def spread(scores: Array, offsets: Array) -> Array:
     """Segment scores (M, T) to the snippets of all videos, (offsets[-1],) float32."""
     lengths = np.diff(offsets)
     return np.concatenate([expand(row, int(n)) for row, n in zip(scores, lengths, strict=True)])
-
-
-def test_metrics(scores: Array, store: Store) -> dict[str, float]:
-    """Frame metrics of the test set, named ``test/…``."""
-    test = store.test
-    found = frame_metrics(scores, test.truth, test.offsets, np.asarray(test.labels.any(axis=1)))
-    return {f"test/{name}": value for name, value in found.items()}
-
-
-test_metrics.__test__ = False  # type: ignore[attr-defined]  # no test, whatever pytest thinks
-
-
-def floor_metrics(store: Store) -> dict[str, float]:
-    """What knowing the video label alone would reach on the test set, named ``floor/…``."""
-    test = store.test
-    found = video_label_floor(test.truth, test.offsets, np.asarray(test.labels.any(axis=1)))
-    return {f"floor/{name}": value for name, value in found.items()}
 
 
 def _windows(offsets: Array) -> list[tuple[int, int, int]]:

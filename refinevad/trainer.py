@@ -18,22 +18,21 @@ from torch import Tensor
 
 from refinevad.config import Config, ObjectiveConfig, Runtime, TrainConfig
 from refinevad.data.batches import BalancedBatches, validation_split
-from refinevad.device_data import as_tensor, train_features
-from refinevad.metrics import video_metrics
+from refinevad.device_data import train_features
+from refinevad.dropout import use_fast_dropout
+from refinevad.evaluation import (
+    epoch_test_metrics,
+    floor_metrics,
+    test_metrics,
+    validation_metrics,
+)
 from refinevad.model import RefineVAD
 from refinevad.objective import objective as loss_of
-from refinevad.objective import top_k_mean
 from refinevad.random_state import RandomState
 from refinevad.results import EpochRecord, RunResult
 from refinevad.runtime import resolve_runtime
 from refinevad.schedule import learning_rate
-from refinevad.scoring import (
-    floor_metrics,
-    score_segments,
-    score_test,
-    spread,
-    test_metrics,
-)
+from refinevad.scoring import score_test
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -99,6 +98,7 @@ class TrainingRun:
         self._random = RandomState(seed, device)
         with self._random.active():
             model = RefineVAD(config.model, store.widths, len(store.categories))
+        use_fast_dropout(model)
         self._model = model.to(device).train()
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(),
@@ -185,26 +185,17 @@ class TrainingRun:
     def _evaluate(self) -> dict[str, float]:
         """Metrics of the objective's split; flags divergence where a score is not finite."""
         if self._objective.split == "val":
-            found = score_segments(self._model, self._features, torch.from_numpy(self._held_out))
-            scores = found.scores
+            metrics = validation_metrics(
+                self._model,
+                self._features,
+                self._store.train.labels,
+                self._held_out,
+                self._config.train.mil_top_k,
+            )
         else:
-            segments = as_tensor(self._store.test.segments).to(self._runtime.device)
-            found = score_segments(self._model, segments)
-            scores = spread(found.scores, self._store.test.offsets)
-            if self._config.data.test_length == "full":
-                scores = score_test(self._model, self._store, length="full")
-        if not np.isfinite(scores).all():
-            self._diverged = True
-            return {}
-        metrics = {"shift/s_mean": found.shift_mean, "shift/s_span": found.shift_span}
-        if self._objective.split == "test":
-            return metrics | test_metrics(scores, self._store)
-        segment_scores = torch.from_numpy(scores)
-        valid = torch.ones_like(segment_scores, dtype=torch.bool)
-        video_scores = top_k_mean(segment_scores, valid, self._config.train.mil_top_k).numpy()
-        abnormal = np.asarray(self._store.train.labels[self._held_out].any(axis=1))
-        values = video_metrics(video_scores, abnormal)
-        return metrics | {f"val/{name}": value for name, value in values.items()}
+            metrics = epoch_test_metrics(self._model, self._store, self._config.data.test_length)
+        self._diverged = not metrics
+        return metrics
 
     def _select(self, record: EpochRecord) -> None:
         """Keeps the weights of the best epoch; of equal ones, the earliest."""
