@@ -1,0 +1,121 @@
+"""Studies run for real: Ray workers, Optuna, the ledger."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+
+import pytest
+import yaml
+
+from study.ledger import LedgerReader
+from study.record import best, digest
+from tests.study.conftest import SMALL_STUDY, Desk, digest_of
+
+
+def wait_for_results(desk: Desk, count: int) -> None:
+    """Until ``count`` trials of the running study have ended."""
+    for _ in range(1200):
+        time.sleep(0.1)
+        if (desk.study / "journal.log").exists():
+            text = (desk.study / "journal.log").read_text()
+            if text.count('"result"') >= count:
+                return
+    raise AssertionError("the study does not get on")
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_same_trials_at_any_worker_count(
+    desk: Desk, undisturbed: Sequence[str], workers: int
+) -> None:
+    assert digest_of(desk.run("--workers", str(workers))) == undisturbed[0]
+    assert (desk.study / "trials.csv").read_text() == undisturbed[1]
+
+
+def test_killed_half_way_and_started_again_ends_the_same(
+    desk: Desk, undisturbed: Sequence[str]
+) -> None:
+    driver = desk.start("--workers", "2")
+    wait_for_results(desk, 4)
+    driver.kill()
+    driver.wait()
+    ended_before = [r.number for r in LedgerReader(desk.study).trials() if r.ended]
+    assert 4 <= len(ended_before) < 10
+    again = desk.run("--workers", "2")
+    assert f"resuming small: {len(ended_before)} of 10" in again.stdout
+    assert digest_of(again) == undisturbed[0]
+    assert (desk.study / "trials.csv").read_text() == undisturbed[1]
+    results = (desk.study / "journal.log").read_text().count('"result"')
+    assert results == 10  # exactly one final record each
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
+    desk: Desk, undisturbed: Sequence[str]
+) -> None:
+    driver = desk.start("--workers", "2")
+    wait_for_results(desk, 2)
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "stopping" in output
+    assert f"python -m study.run --space {desk.space}" in output
+    assert digest_of(desk.run("--workers", "2")) == undisturbed[0]
+
+
+def test_more_trials_extend_the_study(desk: Desk, undisturbed: Sequence[str]) -> None:
+    digest_of(desk.run("--trials", "6", "--workers", "2"))
+    first = LedgerReader(desk.study).trials()
+    assert digest_of(desk.run("--workers", "2")) == undisturbed[0]
+    extended = LedgerReader(desk.study).trials()
+    assert extended[:6] == first  # times included: these were not run again
+    assert len(extended) == 10
+
+
+def test_a_finished_study_is_not_run_again_and_a_changed_one_is_refused(desk: Desk) -> None:
+    assert digest_of(desk.run("--trials", "2", "--workers", "2"))
+    again = desk.run("--trials", "2", "--workers", "2")
+    assert "all 2 trials have run already" in again.stdout
+    changed = yaml.safe_load(SMALL_STUDY)
+    changed["space"]["lr"]["log_uniform"] = [1e-4, 1e-2]
+    desk.space.write_text(yaml.safe_dump(changed))
+    refused = desk.run("--trials", "2", "--workers", "2")
+    assert refused.returncode == 2
+    assert "space.lr.log_uniform: was [1e-05, 0.1], is [0.0001, 0.01]" in refused.stderr
+    assert "new name" in refused.stderr
+
+
+def test_a_second_driver_is_told_who_the_first_is(desk: Desk) -> None:
+    first = desk.start("--workers", "1")
+    wait_for_results(desk, 1)
+    second = desk.run("--workers", "1")
+    first.kill()
+    first.wait()
+    assert second.returncode == 2
+    assert f"process {first.pid} on host" in second.stderr
+
+
+def test_a_trial_that_takes_too_long_fails_and_the_study_goes_on(desk: Desk) -> None:
+    text = SMALL_STUDY.replace("trial_timeout: 5m", "trial_timeout: 0.05s")
+    desk.space.write_text(text.replace("retries: 1", "retries: 0"))
+    run = desk.run("--trials", "2", "--workers", "2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    records = LedgerReader(desk.study).trials()
+    assert [r.state for r in records] == ["FAILED", "FAILED"]
+    assert "timed out after 0.05 s" in (records[0].reason or "")
+
+
+def test_the_checkpoints_kept_are_those_of_the_best_trials(desk: Desk) -> None:
+    printed = digest_of(desk.run("--workers", "2"))
+    records = LedgerReader(desk.study).trials()
+    assert digest(records) == printed
+    ranked = sorted(records, key=lambda r: (-(r.objective or 0.0), r.number))
+    kept = {p.name for p in (desk.study / "checkpoints").iterdir()}
+    assert kept == {f"trial-{r.number:04d}.safetensors" for r in ranked[:2]}
+    assert best(records) == ranked[0]
+
+
+def test_nothing_is_left_per_trial_but_ledger_lines(desk: Desk) -> None:
+    digest_of(desk.run("--trials", "4", "--workers", "2"))
+    files = {p.name for p in desk.study.iterdir()}
+    assert files == {"journal.log", "driver.lock", "study.yaml", "trials.csv", "checkpoints"}
