@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from refinevad.config import ModelConfig
+from refinevad.model.dropout import Dropout
 from refinevad.model.injection import INJECTIONS
 
 NORMAL, ANOMALOUS = 0, 1
@@ -57,7 +58,7 @@ class CategoryClassifier(nn.Module):
         super().__init__()
         self.pooling = config.pooling
         self.hidden = nn.Linear(config.d_model, config.d_proj)
-        self.dropout = nn.Dropout(config.category_dropout)
+        self.dropout = Dropout(config.category_dropout)
         self.head = nn.Linear(config.d_proj, 2 * n_categories)
         with torch.no_grad():
             bias = self.head.bias.view(n_categories, 2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinevad.config import ModelConfig
+from refinevad.model.dropout import Dropout
 
 
 class PrototypeQuery(nn.Module):
@@ -85,9 +86,9 @@ class AddNorm(nn.Module):
         self.feedforward = nn.Sequential(
             nn.Linear(config.d_model, config.encoder_feedforward),
             nn.ReLU(),
-            nn.Dropout(config.encoder_dropout),
+            Dropout(config.encoder_dropout),
             nn.Linear(config.encoder_feedforward, config.d_model),
-            nn.Dropout(config.encoder_dropout),
+            Dropout(config.encoder_dropout),
         )
         self.norm_feedforward = nn.LayerNorm(config.d_model)
 

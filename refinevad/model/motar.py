@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from refinevad.config import ModelConfig
+from refinevad.model.dropout import Dropout
 from refinevad.model.shift import adaptive_shift, shift_size
 
 NORM_EPS = 1e-12
@@ -87,6 +88,20 @@ class ShiftRate(nn.Module):
             return rate.expand(x.shape[:2])
 
 
+def encoder_layer(config: ModelConfig) -> nn.TransformerEncoderLayer:
+    """Torch's post-norm layer, with our dropout wherever it has a module for it. [a5]"""
+    layer = nn.TransformerEncoderLayer(
+        config.d_model,
+        config.encoder_heads,
+        config.encoder_feedforward,
+        config.encoder_dropout,
+        batch_first=True,
+    )
+    for name in ("dropout", "dropout1", "dropout2"):
+        setattr(layer, name, Dropout(config.encoder_dropout))
+    return layer
+
+
 class MoTAR(nn.Module):
     """Adaptive shift, then the temporal encoder: ``(B, T, D) -> X^tc (B, T, D)``."""
 
@@ -100,16 +115,7 @@ class MoTAR(nn.Module):
         learnt = config.shift in ("ste", "hard")
         self.rate = ShiftRate(config) if learnt else None
         # A list, not nn.TransformerEncoder: that one starts every layer with the same weights.
-        self.encoder = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                config.d_model,
-                config.encoder_heads,
-                config.encoder_feedforward,
-                config.encoder_dropout,
-                batch_first=True,
-            )
-            for _ in range(config.encoder_layers)
-        )
+        self.encoder = nn.ModuleList(encoder_layer(config) for _ in range(config.encoder_layers))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Args: ``x (B, T, D)``, ``mask (B, T)``. Returns X^tc and the shift s_t ``(B, T)``."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinevad.config import ModelConfig
+from refinevad.model.dropout import Dropout
 
 Pass = Literal["rough", "final"]
 """``rough`` scores MoTAR's output (it weighs the pooling), ``final`` scores CORE's."""
@@ -68,7 +69,7 @@ class SnippetScorer(nn.Module):
         self.norms = nn.ModuleList(
             TwoPassBatchNorm(width) if batch else nn.LayerNorm(width) for width in widths[1:]
         )
-        self.dropout = nn.Dropout(config.scorer_dropout)
+        self.dropout = Dropout(config.scorer_dropout)
         self.head = nn.Linear(widths[-1], 1)
 
     def forward(self, x: Tensor, which: Pass, mask: Tensor | None = None) -> Tensor:
