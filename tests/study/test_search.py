@@ -1,0 +1,146 @@
+"""Ordered search: a sequence that depends on the space, the seed and the results alone."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from scipy.stats import qmc
+
+from study.search import OrderedSearch, derived_seed
+from study.space import Params
+
+SPACE: dict[str, BaseDistribution] = {
+    "width": CategoricalDistribution([16, 32, 64]),
+    "lr": FloatDistribution(1e-5, 1e-1, log=True),
+    "momentum": FloatDistribution(0.0, 1.0),
+    "epochs": IntDistribution(5, 50),
+    "layers": IntDistribution(1, 64, log=True),
+}
+
+
+def search(space_filling: int = 5, window: int = 4, seed: int = 3) -> OrderedSearch:
+    return OrderedSearch(SPACE, seed=seed, space_filling=space_filling, window=window)
+
+
+def value_of(params: Params) -> float:
+    return -((math.log10(params["lr"]) + 3) ** 2) - abs(params["momentum"] - 0.5)
+
+
+def run(worker_order: random.Random, trials: int = 30, workers: int = 4) -> list[Params]:
+    """Trials that end in a random order, on up to ``workers`` workers."""
+    searching = search()
+    asked: list[Params] = []
+    running: list[int] = []
+    while len(asked) < trials or running:
+        can_ask = len(asked) < trials and len(running) < workers and searching.ready
+        if can_ask and (not running or worker_order.random() < 0.6):
+            running.append(len(asked))
+            asked.append(searching.ask())
+        else:
+            number = running.pop(worker_order.randrange(len(running)))
+            searching.record(number, None if number == 11 else value_of(asked[number]))
+    return asked
+
+
+def test_the_sequence_does_not_depend_on_which_trial_ends_first() -> None:
+    alone = run(random.Random(0), workers=1)
+    for seed in range(1, 6):
+        assert run(random.Random(seed), workers=4) == alone
+
+
+def test_a_trial_waits_for_exactly_the_results_of_its_window() -> None:
+    searching = search(window=4)
+    asked = [searching.ask() for _ in range(4)]
+    assert not searching.ready  # trial 4 needs trial 0
+    for number in (3, 1, 2):
+        searching.record(number, 0.0)
+    assert not searching.ready
+    with pytest.raises(RuntimeError, match="trial 4"):
+        searching.ask()
+    searching.record(0, value_of(asked[0]))
+    assert searching.ready
+
+
+def test_results_beyond_the_window_do_not_change_a_proposal() -> None:
+    def proposal(early_results: bool) -> Params:
+        searching = search(space_filling=0, window=3)
+        for number in range(20):
+            searching.ask()
+            if number >= 2:
+                searching.record(number - 2, float(number % 7))
+        if early_results:
+            searching.record(18, 1e6)
+            searching.record(19, -1e6)
+        return searching.ask()  # trial 20: it may know trials 0 … 17
+
+    assert proposal(True) == proposal(False)
+
+
+def test_a_restart_from_recorded_trials_goes_on_with_the_same_sequence() -> None:
+    whole = run(random.Random(0), workers=1)
+    for stop in (3, 9, 17):
+        searching = search()
+        for number, params in enumerate(whole[:stop]):
+            searching.restore(params)
+            searching.record(number, None if number == 11 else value_of(params))
+        for number in range(stop, 30):
+            params = searching.ask()
+            assert params == whole[number]
+            searching.record(number, None if number == 11 else value_of(params))
+
+
+def test_the_seed_decides_every_trial() -> None:
+    assert search(seed=3).ask() == search(seed=3).ask()
+    assert search(seed=3).ask() != search(seed=4).ask()
+
+
+def test_point_n_is_the_same_however_many_space_filling_trials_there_are() -> None:
+    few, many = search(space_filling=3, window=100), search(space_filling=64, window=100)
+    assert [few.ask() for _ in range(3)] == [many.ask() for _ in range(3)]
+
+
+def test_space_filling_fills_every_margin_evenly_in_its_own_measure() -> None:
+    searching = search(space_filling=256, window=300)
+    trials = [searching.ask() for _ in range(256)]
+    uniform = {
+        "lr": [(math.log10(t["lr"]) + 5) / 4 for t in trials],
+        "momentum": [t["momentum"] for t in trials],
+    }
+    for values in uniform.values():
+        counts, _ = np.histogram(values, bins=16, range=(0, 1))
+        assert set(counts) == {16}  # a (t, m, s)-net has the same number in every sixteenth
+    for width in (16, 32, 64):
+        assert sum(t["width"] == width for t in trials) in (85, 86)
+    assert {t["epochs"] for t in trials} == set(range(5, 51))
+    assert min(t["layers"] for t in trials) == 1
+    assert max(t["layers"] for t in trials) == 64
+    points = np.array([[(math.log10(t["lr"]) + 5) / 4, t["momentum"]] for t in trials])
+    assert qmc.discrepancy(points) < 0.1 * qmc.discrepancy(
+        np.random.default_rng(0).random((256, 2))
+    )
+
+
+def test_the_sampler_learns_from_what_it_was_told() -> None:
+    trials = run(random.Random(0), trials=80, workers=1)
+    scores = [value_of(t) for t in trials]
+    assert np.mean(scores[40:]) > np.mean(scores[:20])
+
+
+def test_derived_seeds_differ_by_study_trial_and_purpose() -> None:
+    seeds = {
+        derived_seed(study, trial, purpose)
+        for study in range(20)
+        for trial in range(20)
+        for purpose in ("training", "sampler")
+    }
+    assert len(seeds) == 800
+    assert all(0 <= seed < 2**31 for seed in seeds)
