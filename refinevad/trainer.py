@@ -19,7 +19,6 @@ from torch import Tensor
 from refinevad.config import Config, ObjectiveConfig, Runtime, TrainConfig
 from refinevad.data.batches import BalancedBatches, validation_split
 from refinevad.device_data import train_features
-from refinevad.dropout import use_fast_dropout
 from refinevad.evaluation import (
     epoch_test_metrics,
     floor_metrics,
@@ -98,7 +97,6 @@ class TrainingRun:
         self._random = RandomState(seed, device)
         with self._random.active():
             model = RefineVAD(config.model, store.widths, len(store.categories))
-        use_fast_dropout(model)
         self._model = model.to(device).train()
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(),
