@@ -94,7 +94,14 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
     erased = publisher.erase() if rebuild else 0
     count = publisher.finish()
     done = f"deleted {erased} runs and published {count}" if rebuild else f"published {count}"
-    return f"{reader.meta.name}: {done} of {len(reader.trials())} trials to {redact(uri)}"
+    if uri.startswith("http"):
+        where = redact(uri).rstrip("/") + publisher.page
+    else:
+        where = f"run `mlflow ui`, open http://127.0.0.1:5000{publisher.page}"
+    return (
+        f"{reader.meta.name}: {done} of {len(reader.trials())} trials to {redact(uri)}\n"
+        f"To look at it: {where}"
+    )
 
 
 def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:

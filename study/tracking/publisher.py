@@ -31,7 +31,6 @@ from study.tracking.records import (
     trial_points,
     trial_tags,
     trial_times,
-    trials_table,
 )
 from study.tracking.store import DEFAULT_URI, connect, reaching, remove_deleted, sqlite_file
 
@@ -76,6 +75,8 @@ class Publisher:
         self._client: MlflowClient | None = None
         self._shown: _Shown | None = None
         self._tables_due = -math.inf
+        self.page = ""
+        """Path of the study in MLflow's pages; they open on their GenAI side unless told."""
 
     def publish_new(self) -> int:
         """Publishes every finished trial that MLflow does not show yet; returns how many.
@@ -165,6 +166,7 @@ class Publisher:
         from mlflow.entities import ViewType
 
         experiment_id = self._experiment(client)
+        self.page = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
         runs = self._runs(client, experiment_id, ViewType.ACTIVE_ONLY)
         parents = [run for run in runs if "trial_key" not in run.data.tags]
         parent_id = self._parent(client, experiment_id, parents[0] if parents else None)
@@ -185,7 +187,7 @@ class Publisher:
                 shown.published.add(key)
         for run in surplus:
             client.delete_run(run.info.run_id)
-        on_curve = client.get_metric_history(parent_id, "trials/finished")
+        on_curve = client.get_metric_history(parent_id, "trials/complete")
         shown.next_number = max((metric.step + 1 for metric in on_curve), default=0)
         return shown
 
@@ -274,10 +276,15 @@ class Publisher:
             shown.next_number = points[-1].step + 1
 
     def _upload_tables(self, shown: _Shown, trials: Sequence[TrialRecord]) -> None:
-        table = trials_table([trial for trial in trials if trial.ended])
+        from study.summary import trials_table
+
+        table = trials_table(trials)
         with tempfile.TemporaryDirectory() as folder:
             csv, parquet = Path(folder, "trials.csv"), Path(folder, "trials.parquet")
             table.to_csv(csv, index=False)
+            for name in table.columns:  # a Parquet column has one type: (64, "auto") become text
+                if len({type(value) for value in table[name].dropna()}) > 1:
+                    table[name] = table[name].map(str, na_action="ignore")
             table.to_parquet(parquet, index=False)
             for file in (csv, parquet):
                 shown.client.log_artifact(shown.parent_id, str(file))

@@ -1,4 +1,4 @@
-"""What a ledger record looks like in MLflow: tags, metric points and the trials table.
+"""What a ledger record looks like in MLflow: tags, parameters and points.
 
 Pure functions of the ledger: the same record always gives the same tags and the same points
 (name, value, timestamp, step), so that publishing twice adds nothing.
@@ -6,18 +6,20 @@ Pure functions of the ledger: the same record always gives the same tags and the
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from study.record import StudyMeta, TrialRecord
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """A finished trial's state in MLflow, as its own Optuna storage maps it."""
+
+EVALUATIONS = ("test/", "val/", "floor/")
+"""Final metrics that are shown: `selected/test/auc`, `last/floor/ap` …"""
+_NOT_ON_CURVE = ("epoch", "objective")
 
 
 class Point(NamedTuple):
@@ -129,29 +131,26 @@ def trial_times(trial: TrialRecord, meta: StudyMeta) -> tuple[float, float]:
 
 
 def trial_points(trial: TrialRecord, meta: StudyMeta) -> list[Point]:
-    """The curve at its epochs, then the final values.
+    """The final values (`objective` first: MLflow's comparisons start with it), then the curve.
 
-    The ledger keeps the trial's start and end; the epochs in between are taken as equally long.
-    An epoch's own objective is called `epoch_objective`: `objective` is the trial's.
+    What both have is shown once: an epoch's objective is its `val/…` (or `test/…`) metric, and of
+    the final metrics only those of an evaluation (`selected/test/auc`) are shown, not the losses
+    at that epoch. The ledger keeps the trial's start and end; the epochs in between are taken as
+    equally long.
     """
     started, finished = trial_times(trial, meta)
-    points = []
-    for index, epoch in enumerate(trial.curve, start=1):
-        at = milliseconds(started + (finished - started) * index / len(trial.curve))
-        step = int(epoch["epoch"])
-        points += [
-            Point("epoch_objective" if name == "objective" else name, value, at, step)
-            for name, value in epoch.items()
-            if name != "epoch"
-        ]
     final: dict[str, float | None] = {
-        **trial.metrics,
         "objective": trial.objective,
         "last_objective": trial.last_objective,
         "selected_epoch": trial.selected_epoch,
+        **{n: v for n, v in trial.metrics.items() if n.partition("/")[2].startswith(EVALUATIONS)},
     }
     at = milliseconds(finished)
-    points += [Point(name, float(v), at, 0) for name, v in final.items() if v is not None]
+    points = [Point(name, float(v), at, 0) for name, v in final.items() if v is not None]
+    for index, epoch in enumerate(trial.curve, start=1):
+        at = milliseconds(started + (finished - started) * index / len(trial.curve))
+        step = int(epoch["epoch"])
+        points += [Point(n, v, at, step) for n, v in epoch.items() if n not in _NOT_ON_CURVE]
     # MLflow draws NaN as 0 and infinity as 1.8e308; `trial_tags` names what is left out here.
     return [point for point in points if math.isfinite(point.value)]
 
@@ -164,70 +163,22 @@ def _not_finite(trial: TrialRecord) -> list[str]:
 def study_points(trials: Sequence[TrialRecord], meta: StudyMeta, start: int) -> list[Point]:
     """The study's own curves over the trial number, from trial ``start`` on.
 
-    `objective` and `best_objective` of every trial, and at the end how many trials have ended in
-    which way. They stop before the first unfinished trial: a point of MLflow cannot be taken
-    back, and a late trial may still change the best.
+    `objective`, `best_objective` and how many trials have ended in which way. They stop before
+    the first unfinished trial: a point in MLflow cannot be taken back, and a late trial may still
+    change the best.
     """
     best: float | None = None
-    counts = dict.fromkeys(("finished", "complete", "pruned", "failed", "diverged"), 0)
+    counts = dict.fromkeys(("complete", "pruned", "failed", "diverged"), 0)
     points: list[Point] = []
-    at = number = -1
-    for number, trial in enumerate(trials):
-        if not trial.ended:
-            number -= 1
-            break
-        at = milliseconds(trial_times(trial, meta)[1])
-        counts["finished"] += 1
+    for trial in itertools.takewhile(lambda trial: trial.ended, trials):
         counts[trial.state.lower()] += 1
         counts["diverged"] += trial.diverged
         if trial.objective is not None and not trial.diverged:  # as `record.best`
             best = trial.objective if best is None else max(best, trial.objective)
-        if number >= start:
-            curve = {"objective": trial.objective, "best_objective": best}
-            points += [Point(name, v, at, number) for name, v in curve.items() if v is not None]
-    if number >= start:
-        points += [Point(f"trials/{name}", float(n), at, number) for name, n in counts.items()]
+        if trial.number < start:
+            continue
+        at = milliseconds(trial_times(trial, meta)[1])
+        values = {"objective": trial.objective, "best_objective": best}
+        values |= {f"trials/{state}": float(count) for state, count in counts.items()}
+        points += [Point(n, v, at, trial.number) for n, v in values.items() if v is not None]
     return points
-
-
-def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per trial: its outcome, parameters and metrics, then where and when it ran.
-
-    Columns of parameters and metrics have their names; a parameter whose values differ in type
-    (64, "auto", None) is written as text, since a column of a Parquet file has one type.
-    """
-    import pandas as pd
-
-    rows = [
-        {
-            "number": trial.number,
-            "state": trial.state,
-            "objective": trial.objective,
-            "diverged": trial.diverged,
-            "selected_epoch": trial.selected_epoch,
-            "last_objective": trial.last_objective,
-            "epochs_run": len(trial.curve),
-            **{f"params/{name}": value for name, value in trial.params.items()},
-            **{f"metrics/{name}": value for name, value in sorted(trial.metrics.items())},
-            "seed": trial.seed,
-            "attempts": trial.attempts,
-            "reason": trial.reason,
-            "started": _iso(trial.started),
-            "duration_s": trial.duration_s,
-            **{f"worker/{name}": value for name, value in trial.worker.items()},
-        }
-        for trial in trials
-    ]
-    frame = pd.DataFrame(rows).convert_dtypes()
-    for column in frame.select_dtypes("object").columns:
-        frame[column] = frame[column].map(str, na_action="ignore").astype("string")
-    leading = [c for c in frame.columns if c.startswith(("params/", "metrics/"))]
-    outcome = list(frame.columns[:7])
-    rest = [c for c in frame.columns if c not in leading and c not in outcome]
-    return frame[outcome + sorted(leading, key=lambda c: c.startswith("metrics/")) + rest]
-
-
-def _iso(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
