@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -273,11 +273,21 @@ def _problem(model: type[BaseModel], location: Location, detail: Any) -> str:
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     """Field names of the section at ``location``; none where it is not a section."""
+    annotation: Any = model
     for part in location:
-        info = model.model_fields.get(str(part))
-        candidates = [info.annotation, *getattr(info.annotation, "__args__", ())] if info else []
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not inner:
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+            continue
+        section = _section_of(annotation)
+        if section is None or part not in section.model_fields:
             return []
-        model = inner[0]
-    return list(model.model_fields)
+        annotation = section.model_fields[str(part)].annotation
+    section = _section_of(annotation)
+    return list(section.model_fields) if section else []
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

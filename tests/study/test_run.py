@@ -50,9 +50,7 @@ def test_killed_half_way_and_started_again_ends_the_same(
     assert results == 10  # exactly one final record each
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
-    desk: Desk, undisturbed: Sequence[str]
-) -> None:
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(desk: Desk, undisturbed: Sequence[str]) -> None:
     driver = desk.start("--workers", "2")
     wait_for_results(desk, 2)
     driver.send_signal(signal.SIGINT)

@@ -1,0 +1,131 @@
+"""Study files: what is read, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from refinevad.errors import InputError
+from refinevad.studyfile import load_config, parse_value, read_document
+
+GOOD = """\
+study: {name: x}
+data:
+  taxonomy: ucf
+  annotations: gt.txt
+  text: {layout: csv, root: ${FEATURES}/a, train_list: train.csv, test_list: test.csv}
+model:
+  d_proj: 128
+train: {lr: 1e-4}
+"""
+
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    monkeypatch.setenv("FEATURES", "/features of mine")
+
+    def to_file(text: str) -> Path:
+        path = tmp_path / "x.yaml"
+        path.write_text(text)
+        return path
+
+    return to_file
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as error:
+        load_config(path, overrides)
+    return str(error.value)
+
+
+def test_a_good_file_is_read_with_variables_and_plain_exponents(write: Write) -> None:
+    config = load_config(write(GOOD))
+    assert config.data.text is not None
+    assert config.data.text.root == Path("/features of mine/a")
+    assert config.train.lr == 1e-4
+    assert config.model.d_proj == 128
+    assert config.model.d_model == 768
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "field", "value"),
+    [
+        ("lr=2e-5", "train", "lr", 2e-5),
+        ("model.d_emb=32", "model", "d_emb", 32),
+        ("mil_top_k=null", "train", "mil_top_k", None),
+        ("data.segments=64", "data", "segments", 64),
+    ],
+)
+def test_overrides_win(
+    write: Write, override: str, section: str, field: str, value: object
+) -> None:
+    config = load_config(write(GOOD), [override])
+    assert getattr(getattr(config, section), field) == value
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("d_proj: 128", "d_porj: 128", 7, "model.d_porj: unknown key; did you mean `d_proj`?"),
+        ("d_proj: 128", "d_proj: 130", 6, "d_proj = 130 is not divisible by injection_heads = 4"),
+        ("d_proj: 128", "fusion: both", 7, "found 'both', allowed: 'concat', 'visual' or 'text'"),
+        ("d_proj: 128", "d_proj: wide", 7, "found 'wide': input should be a valid integer"),
+        ("lr: 1e-4", "lr: 0", 8, "train.lr: found 0: input should be greater than 0"),
+        ("layout: csv", "layout: cvs", 5, "data.text.layout: found 'cvs'"),
+        ("${FEATURES}", "${NOT_SET_HERE}", 5, "environment variable NOT_SET_HERE is not set"),
+        ("  taxonomy: ucf\n", "  taxonomy: ucf\n  taxonomy: xd\n", 4, "given twice"),
+        (", test_list: test.csv", "", 2, "one modality must have `train_list` and `test_list`"),
+        ("  annotations: gt.txt\n", "", 2, "no ground truth"),
+        ("d_proj: 128", "d_proj: [", 9, "not valid YAML"),
+        ("train: {lr: 1e-4}", "train: 7", 8, "expected a section"),
+    ],
+)
+def test_a_mistake_is_named_where_it_stands(
+    write: Write, old: str, new: str, line: int, words: str
+) -> None:
+    assert old in GOOD
+    message = refusal(write(GOOD.replace(old, new)))
+    assert words in message
+    assert f"x.yaml:{line}: " in message.splitlines()[0]
+
+
+def test_every_mistake_is_in_one_message(write: Write) -> None:
+    text = GOOD.replace("d_proj: 128", "d_porj: 128").replace("lr: 1e-4", "lr: -1")
+    assert len(refusal(write(text)).splitlines()) == 2
+
+
+def test_a_wrong_override_names_the_flag(write: Write) -> None:
+    path = write(GOOD)
+    assert refusal(path, "lr") == "--set lr: expected KEY=VALUE, such as epochs=10"
+    assert "did you mean `epochs`?" in refusal(path, "epohcs=3")
+    assert "--set lr=fast: train.lr: found 'fast'" in refusal(path, "lr=fast")
+    assert "did you mean `model`?" in refusal(path, "modle.d_emb=3")
+
+
+def test_a_missing_file_offers_its_neighbour(write: Write) -> None:
+    path = write(GOOD)
+    assert "did you mean `x.yaml`?" in refusal(path.with_name("xx.yaml"))
+
+
+def test_a_file_without_data_or_that_is_no_mapping_is_refused(write: Write) -> None:
+    assert "no `data` section" in refusal(write("model: {}\n"))
+    assert "expected sections" in refusal(write("- 1\n"))
+    assert "no `data` section" in refusal(write(""))
+
+
+def test_a_python_tag_is_data_not_code(write: Write) -> None:
+    evil = 'data: !!python/object/apply:os.system ["touch pwned"]\n'
+    assert "not valid YAML" in refusal(write(evil))
+    with pytest.raises(InputError, match="cannot read"):
+        parse_value('!!python/object/apply:os.system ["touch pwned"]')
+
+
+def test_lines_are_known_for_every_key(write: Write) -> None:
+    document = read_document(write(GOOD))
+    assert document.where(("model", "d_proj")).endswith(":7")
+    assert document.where(("model", "nothing")).endswith(":6")
