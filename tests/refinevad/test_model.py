@@ -122,6 +122,20 @@ def test_scoring_a_video_does_not_depend_on_its_neighbours_in_the_batch() -> Non
     torch.testing.assert_close(model(x).scores[2], model(x[2:3]).scores[0], rtol=1e-4, atol=1e-5)
 
 
+def test_rough_scores_are_of_motar_and_final_scores_of_core_each_with_its_statistics() -> None:
+    model = small()
+    x = torch.randn(4, 9, 16)
+    for _ in range(3):
+        model(x, labels=LABELS)
+    norm = model.scorer.norms[0]
+    assert not torch.allclose(norm.rough_mean, norm.final_mean)
+    assert norm.final_mean.any()
+    out = model.eval()(x)
+    assert torch.equal(out.rough_logits, model.scorer(out.x_tc, "rough"))
+    assert torch.equal(out.logits, model.scorer(out.x_ca, "final"))
+    assert torch.equal(out.scores, out.logits.sigmoid())
+
+
 def test_a_modality_alone_ignores_the_others() -> None:
     x = torch.randn(2, 5, 16)
     for fusion, others in (("visual", slice(10, 16)), ("text", slice(0, 10))):

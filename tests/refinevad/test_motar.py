@@ -28,7 +28,7 @@ def shift_by_loop(
     for b in range(batch):
         length = segments if mask is None else int(mask[b].sum())
         for t in range(length):
-            s = int(rate[b, t] * channels / groups)
+            s = int(rate[b, t] * (channels / groups))
             for c in range(channels):
                 source = t - 1 if c < s else t + 1 if c < 2 * s else t
                 if 0 <= source < length:
@@ -213,6 +213,16 @@ def test_a_single_segment_has_no_motion() -> None:
     x = torch.randn(2, 1, 4)
     for kind in ("per_channel", "scalar", "per_video"):
         assert not motion_variance(x, None, kind).any()
+
+
+@pytest.mark.parametrize("kind", ["per_channel", "scalar", "per_video"])
+def test_motion_of_valid_segments_ignores_padding(kind: str) -> None:
+    x = torch.randn(3, 6, 4)
+    mask = lengths_to_mask([6, 3, 1], 6)
+    padded = motion_variance(x, mask, kind)
+    for b, length in enumerate([6, 3, 1]):
+        alone = motion_variance(x[b : b + 1, :length], None, kind)[0]
+        torch.testing.assert_close(padded[b, :length], alone)
 
 
 def test_standardised_motion_has_mean_zero_and_variance_one_over_valid_time() -> None:
