@@ -126,7 +126,7 @@ def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:
             if deadline is not None and time.monotonic() > deadline:
                 log.error("giving up; later: python -m study.publish --study %s", reader.folder)
                 return False
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, LONGEST_PAUSE) if deadline is None else POLL_SECONDS
         else:
             if away:
                 log.warning("publishing to %s again", redact(uri))
