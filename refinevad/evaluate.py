@@ -1,0 +1,101 @@
+"""``python -m refinevad.evaluate``: a checkpoint on the test set of a study file's data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from refinevad import cli
+from refinevad.command import (
+    FLOOR_OF,
+    METRIC_NAMES,
+    SYNTHETIC,
+    add_runtime_arguments,
+    number,
+    runtime_of,
+    table,
+    to_json,
+)
+from refinevad.data import Store, prepare
+from refinevad.studyfile import load_config
+
+
+def main(argv: list[str]) -> None:
+    """Scores the test set and prints its metrics."""
+    args = _parse(argv)
+    config = load_config(args.config, args.set)
+    runtime = runtime_of(args)
+
+    from refinevad import checkpoint
+    from refinevad.evaluation import floor_metrics, test_metrics
+    from refinevad.metrics import category_metrics
+    from refinevad.runtime import resolve_runtime
+    from refinevad.scoring import score_test
+
+    model, meta = checkpoint.load(args.checkpoint)
+    store = prepare(config.data, args.stores)
+    checkpoint.require_match(meta, store.categories, store.widths)
+    resolved = resolve_runtime(runtime)
+    resolved.apply()
+    scores = score_test(model.to(resolved.device), store, length=config.data.test_length)
+    test = store.test
+    facts: dict[str, Any] = {
+        "checkpoint": str(args.checkpoint),
+        "selection": meta.extra.get("selection"),
+        "test_length": config.data.test_length,
+        "fingerprint": store.fingerprint,
+        "synthetic": store.synthetic,
+        "metrics": test_metrics(scores, store) | floor_metrics(store),
+        "categories": category_metrics(
+            scores, test.truth, test.offsets, test.labels, store.categories
+        ),
+    }
+    print(to_json(facts) if args.json else _report(facts, store))
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m refinevad.evaluate",
+        description="Scores the test videos of a data set with a checkpoint, and prints frame "
+        "metrics beside those of a scorer that knows only the video's label.",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="weights that refinevad.train or a study wrote",
+    )
+    cli.add_config_arguments(parser)
+    add_runtime_arguments(parser, precision=False)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser.parse_args(argv)
+
+
+def _report(facts: dict[str, Any], store: Store) -> str:
+    metrics = facts["metrics"]
+    rows = [
+        [title, number(metrics[name]), number(metrics[FLOOR_OF[name]]) if name in FLOOR_OF else ""]
+        for name, title in METRIC_NAMES.items()
+        if name in metrics
+    ]
+    categories = [
+        [name, f"{found['videos']:.0f}", number(found["auc"]), number(found["ano_auc"])]
+        for name, found in facts["categories"].items()
+    ]
+    counts = f"{len(store.test.names)} test videos, scored "
+    counts += "snippet by snippet" if facts["test_length"] == "full" else "in segments"
+    lines = [
+        *([SYNTHETIC] if store.synthetic else []),
+        counts + ("; epoch selected on test" if "test" in str(facts["selection"]) else ""),
+        "",
+        table(["", "checkpoint", "label alone"], rows),
+        "",
+        table(["category", "videos", "AUC with normal videos", "AUC of its videos"], categories),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,288 @@
+"""``python -m refinevad.train``: one training run of a study file's data, model and train sections.
+
+Writes ``checkpoint.safetensors`` (weights of the selected epoch), ``metrics.json``, ``curve.csv``
+and ``training.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from refinevad import cli
+from refinevad.command import (
+    FLOOR_OF,
+    METRIC_NAMES,
+    SYNTHETIC,
+    add_runtime_arguments,
+    make_folder,
+    number,
+    runtime_of,
+    table,
+    to_json,
+)
+from refinevad.config import Config, DataConfig, ModelConfig, ObjectiveConfig, TrainConfig
+from refinevad.data import Store, prepare
+from refinevad.errors import InputError
+from refinevad.studyfile import load_config
+
+if TYPE_CHECKING:
+    from refinevad.results import EpochRecord, RunResult
+
+DEFAULT_SEED = 42
+WEIGHTS = "checkpoint.safetensors"
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Trains, writes the results, prints a table. Returns 1 where the run diverged."""
+    args = _parse(argv)
+    config = load_config(args.config, args.set)
+    objective = _objective(args.metric, args.split)
+    runtime = runtime_of(args)
+    out = make_folder(args.out or Path("runs") / "train" / args.config.stem)
+    store = prepare(config.data, args.stores)
+
+    from refinevad.trainer import train
+
+    seed = DEFAULT_SEED if config.train.seed is None else config.train.seed
+    split_seed = DEFAULT_SEED if config.data.split_seed is None else config.data.split_seed
+    started = time.perf_counter()
+    with _progress(config.train.epochs, f"{objective.split}/{objective.metric}") as on_epoch:
+        result = train(
+            store,
+            config,
+            seed=seed,
+            split_seed=split_seed,
+            objective=objective,
+            runtime=runtime,
+            on_epoch=on_epoch,
+        )
+    seeds = {"seed": seed, "split_seed": split_seed}
+    _write(out, config, store, objective, result, seeds, time.perf_counter() - started)
+    if result.diverged:
+        print(
+            f"error: training diverged in epoch {len(result.curve)} (a loss or a score is not"
+            f" finite); try a smaller lr than {config.train.lr:g}. The curve is in {out}",
+            file=sys.stderr,
+        )
+        return 1
+    print(_report(args, out, store, result))
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m refinevad.train",
+        description="Trains RefineVAD once and evaluates it on the test set.\nA second run with "
+        "the same file, seed and kind of hardware gives the same bits.",
+        epilog=_fields(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    cli.add_config_arguments(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the results; files of an earlier run there are replaced "
+        "(default: runs/train/<name of the config file>)",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=["ap", "auc", "ano_auc"],
+        default="ap",
+        help="what selects the epoch (default: ap)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=["val", "test"],
+        default="val",
+        help="where it is measured: val, held-out training videos, or test, as published work "
+        'does; results then say "selected on test" (default: val)',
+    )
+    add_runtime_arguments(parser, precision=True)
+    return parser.parse_args(argv)
+
+
+def _objective(metric: Any, split: Any) -> ObjectiveConfig:
+    try:
+        return ObjectiveConfig(metric=metric, split=split)
+    except ValidationError as error:
+        message = error.errors()[0]["ctx"]["error"]
+        raise InputError(f"--metric {metric} --split {split}: {message}") from None
+
+
+def _fields() -> str:
+    """Every key of the sections with its default and docstring, for ``--help``."""
+    lines = ["keys of the file, each of which --set can override:"]
+    for section, model in SECTIONS.items():
+        for name, info in model.model_fields.items():
+            default = "" if info.is_required() else f" = {info.default}"
+            lines.append(f"\n  {section}.{name}{default}")
+            lines += [f"      {line.strip()}" for line in (info.description or "").splitlines()]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _progress(epochs: int, objective_name: str) -> Iterator[Callable[[EpochRecord], None]]:
+    """A bar on a terminal, else a line per epoch."""
+    best = -math.inf
+
+    def line(record: EpochRecord) -> str:
+        nonlocal best
+        best = max(best, record.objective)
+        parts = "  ".join(
+            f"{name} {record.metrics.get(f'train/{name}', math.nan):.3g}"
+            for name in ("loss", "mil", "cat", "gmm", "reg")
+        )
+        return (
+            f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  {parts}  "
+            f"{objective_name} {record.objective:.4f}  best {best:.4f}  {record.seconds:.1f} s"
+        )
+
+    if not sys.stderr.isatty():
+        yield lambda record: print(line(record), file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = ("training", BarColumn(), MofNCompleteColumn(), "epochs", TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=epochs)
+
+        def on_epoch(record: EpochRecord) -> None:
+            bar.console.print(line(record), highlight=False, soft_wrap=True)
+            bar.advance(task)
+
+        yield on_epoch
+
+
+def _write(
+    out: Path,
+    config: Config,
+    store: Store,
+    objective: ObjectiveConfig,
+    result: RunResult,
+    seeds: dict[str, int],
+    seconds: float,
+) -> None:
+    from refinevad import checkpoint
+    from refinevad.figures import save_png, training_curves
+
+    facts = {
+        "objective": objective.model_dump(),
+        "selection": result.selection,
+        "selected_epoch": result.selected_epoch,
+        "diverged": result.diverged,
+        "selected": result.selected,
+        "last": result.last,
+        **seeds,
+        "fingerprint": store.fingerprint,
+        "synthetic": store.synthetic,
+        "hardware": result.hardware,
+        "seconds": round(seconds, 3),
+        "config": config.model_dump(mode="json"),
+    }
+    text = to_json(facts)
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+
+    names = list(dict.fromkeys(name for record in result.curve for name in record.metrics))
+    with (out / "curve.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "objective", *names, "seconds"])
+        for r in result.curve:
+            values = [r.metrics.get(name, "") for name in names]
+            writer.writerow([r.epoch, r.objective, *values, round(r.seconds, 3)])
+
+    losses = {
+        name: [record.metrics.get(f"train/{name}", math.nan) for record in result.curve]
+        for name in ("loss", "mil", "cat", "gmm", "reg")
+    }
+    figure = training_curves(
+        [record.objective for record in result.curve],
+        losses,
+        objective_name=_label(objective),
+        selected_epoch=result.selected_epoch,
+    )
+    save_png(figure, out / "training.png")
+
+    weights = out / WEIGHTS
+    if result.model_state is None:
+        weights.unlink(missing_ok=True)  # of an earlier run: it would be taken for this one's
+        return
+    checkpoint.save(
+        weights,
+        result.model_state,
+        model=config.model,
+        categories=store.categories,
+        widths=store.widths,
+        extra={
+            **seeds,
+            "fingerprint": store.fingerprint,
+            "synthetic": store.synthetic,
+            "selected_epoch": result.selected_epoch,
+            "selection": result.selection,
+            "segments": config.data.segments,
+            "test_length": config.data.test_length,
+        },
+    )
+
+
+def _label(objective: ObjectiveConfig) -> str:
+    if objective.split == "test":
+        return f"test frame {objective.metric.upper()} (selected on test)"
+    return f"validation video {objective.metric.upper()}"
+
+
+def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult) -> str:
+    selected, last = result.selected, result.last
+    rows = [
+        [title, number(selected[name]), number(last[name]), _floor(selected, name)]
+        for name, title in METRIC_NAMES.items()
+        if name in selected
+    ]
+    header = ["", f"epoch {result.selected_epoch}", f"last, {len(result.curve)}", "label alone"]
+    how = "selected on test" if args.split == "test" else "selected on validation"
+    lines = [
+        *([SYNTHETIC] if store.synthetic else []),
+        table(header, rows),
+        f"epoch {result.selected_epoch}: {how}, by {args.metric}. label alone: what a scorer "
+        "reaches that knows only whether the video is abnormal.",
+        "",
+        f"written to {out}: checkpoint.safetensors, metrics.json, curve.csv, training.png",
+        "next:",
+        "  " + shlex.join(["python", "-m", "refinevad.evaluate", *_same_data(args, out)]),
+        f"  python -m refinevad.score --checkpoint {shlex.quote(str(out / WEIGHTS))} "
+        "--features VIDEO.npy",
+    ]
+    return "\n".join(lines)
+
+
+def _floor(metrics: dict[str, float], name: str) -> str:
+    return number(metrics[FLOOR_OF[name]]) if name in FLOOR_OF else ""
+
+
+def _same_data(args: argparse.Namespace, out: Path) -> list[str]:
+    """Flags with which another command reads these weights and this data."""
+    flags = ["--checkpoint", str(out / WEIGHTS), "--config", str(args.config)]
+    flags += [word for text in args.set for word in ("--set", text)]
+    return flags + ([] if args.stores == Path("stores") else ["--stores", str(args.stores)])
+
+
+if __name__ == "__main__":
+    cli.run(main)
