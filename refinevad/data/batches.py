@@ -118,7 +118,7 @@ def _hold_out(
     """Draws a share of each stratum; a category's last video is never taken."""
     shares = np.array([fraction * len(videos) for videos in strata])
     quota = np.floor(shares).astype(np.int64)
-    wanted = max(1, round(shares.sum()))
+    wanted = max(1, round(fraction * sum(len(videos) for videos in strata)))
     for i in np.argsort(-(shares - quota), kind="stable"):
         if quota.sum() < wanted:
             quota[i] += 1

@@ -102,17 +102,18 @@ def label_of(video: str) -> str | None:
 def locate(entry: str, root: Path) -> Path:
     """Where a list's file lies below ``root``; where it should lie, if it is nowhere.
 
-    Lists carry their authors' absolute paths, so: as it stands below root, then its last two
-    components, then the last one, then as an absolute path.
+    Lists carry their authors' absolute paths, so: as it stands below root, then its last three
+    (CLIP-TSA: split, class, file), two and one components, then as an absolute path.
     """
     path = PurePosixPath(entry.replace("\\", "/"))
     parts = [part for part in path.parts if part != "/"]
-    candidates = [root.joinpath(*parts[-2:]), root / path.name]
+    candidates = [root.joinpath(*parts[-k:]) for k in (3, 2, 1)]
     if path.is_absolute():
         candidates.append(Path(path))
     else:
         candidates.insert(0, root / path)
-    return next((file for file in candidates if file.is_file()), candidates[0])
+    usual = root.joinpath(*parts[-2:])
+    return next((file for file in candidates if file.is_file()), usual)
 
 
 def listed_videos(source: FeatureSource, list_path: Path, problems: Problems) -> dict[str, Listed]:
