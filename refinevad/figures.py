@@ -95,7 +95,7 @@ def training_curves(
             linewidth=1.8 if index == 0 else 1.4,
             label=name,
         )
-    right.set(title="training losses (unweighted parts)", xlabel="epoch", ylabel="loss (log)")
+    right.set(title="training losses", xlabel="epoch", ylabel="loss (log)")
     right.set_yscale("log")
     for axes in (left, right):
         axes.grid(color="#e4e4e4", linewidth=0.6)

@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     seconds = SNIPPET_FRAMES / args.fps
     _write_csv(out / f"{video}.csv", scores, args.fps)
     best = np.argsort(-probs, kind="stable")[:TOP_CATEGORIES]
-    categories = ", ".join(f"{meta.categories[c]} {probs[c]:.2f}" for c in best)
+    categories = ", ".join(f"{meta.categories[c]} {probs[c]:.1%}" for c in best)
     figure = score_curve(
         scores,
         seconds,
@@ -180,6 +180,8 @@ def _features(first: Path, text: Path | None, meta: Meta) -> Array:
 
 def _read(path: Path) -> Array:
     """(n, crops, width) float32."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of features")
     try:
         file = inspect(path)
         (axis,) = crop_axes([file.shape])

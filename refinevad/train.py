@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SEED = 42
 WEIGHTS = "checkpoint.safetensors"
+LOSSES = {"loss": "weighted sum", "mil": "MIL", "cat": "category", "gmm": "GMM", "reg": "reg."}
 SECTIONS: dict[str, type[BaseModel]] = {
     "data": DataConfig,
     "model": ModelConfig,
@@ -146,8 +147,7 @@ def _progress(epochs: int, objective_name: str) -> Iterator[Callable[[EpochRecor
         nonlocal best
         best = max(best, record.objective)
         parts = "  ".join(
-            f"{name} {record.metrics.get(f'train/{name}', math.nan):.3g}"
-            for name in ("loss", "mil", "cat", "gmm", "reg")
+            f"{name} {record.metrics.get(f'train/{name}', math.nan):.3g}" for name in LOSSES
         )
         return (
             f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  {parts}  "
@@ -210,8 +210,8 @@ def _write(
             writer.writerow([r.epoch, r.objective, *values, round(r.seconds, 3)])
 
     losses = {
-        name: [record.metrics.get(f"train/{name}", math.nan) for record in result.curve]
-        for name in ("loss", "mil", "cat", "gmm", "reg")
+        title: [record.metrics.get(f"train/{name}", math.nan) for record in result.curve]
+        for name, title in LOSSES.items()
     }
     figure = training_curves(
         [record.objective for record in result.curve],

@@ -1,0 +1,100 @@
+"""``refinevad.evaluate``: the numbers of a checkpoint, the floor beside them, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from refinevad import checkpoint, cli, evaluate
+from refinevad.config import ModelConfig
+from refinevad.data import Store, prepare
+from refinevad.metrics import frame_metrics, video_label_floor
+from refinevad.model import RefineVAD
+from refinevad.scoring import score_test
+from refinevad.studyfile import load_config
+
+CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file, its store, and an untrained checkpoint for it."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    (folder / "tiny.yaml").write_text("data: {synthetic: ucf-like}\n")
+    store = _store(folder)
+    _checkpoint(folder / "weights", store.categories, store.widths)
+    return folder
+
+
+def _store(folder: Path) -> Store:
+    return prepare(load_config(folder / "tiny.yaml").data, folder / "stores", progress=False)
+
+
+def _checkpoint(path: Path, categories: tuple[str, ...], widths: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    state = RefineVAD(CONFIG, widths, len(categories)).state_dict()
+    checkpoint.save(path, state, model=CONFIG, categories=categories, widths=widths)
+
+
+def _run(folder: Path, *flags: str, weights: str = "weights") -> int:
+    argv = ["--checkpoint", str(folder / weights), "--config", str(folder / "tiny.yaml")]
+    argv += ["--stores", str(folder / "stores"), "--device", "cpu", *flags]
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(evaluate.main, argv)
+    return int(exit_.value.code or 0)
+
+
+@pytest.mark.parametrize("length", ["segments", "full"])
+def test_json_has_the_metrics_of_the_test_set_and_of_each_category(
+    folder: Path, length: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(folder, "--json", "--set", f"data.test_length={length}") == 0
+    facts = json.loads(capsys.readouterr().out)
+    store = _store(folder)
+    model, _ = checkpoint.load(folder / "weights")
+    scores, test = score_test(model, store, length=length), store.test
+    abnormal = test.labels.any(axis=1)
+    for name, value in frame_metrics(scores, test.truth, test.offsets, abnormal).items():
+        assert facts["metrics"][f"test/{name}"] == pytest.approx(value, abs=1e-9)
+    floor = video_label_floor(test.truth, test.offsets, abnormal)
+    assert facts["metrics"]["floor/auc"] == floor["auc"]
+    assert facts["test_length"] == length
+    assert sum(found["videos"] for found in facts["categories"].values()) == abnormal.sum()
+
+
+def test_the_table_shows_the_floor_beside_the_result(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(folder, "--json") == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert _run(folder) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("SYNTHETIC DATA")
+    (line,) = [line for line in out.splitlines() if line.startswith("test AUC of frames")]
+    assert line.split()[-2:] == [f"{metrics['test/auc']:.4f}", f"{metrics['floor/auc']:.4f}"]
+
+
+def test_weights_of_other_features_or_categories_are_refused_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = _store(folder)
+    _checkpoint(folder / "wide", store.categories, {"visual": 512})
+    assert _run(folder, weights="wide") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: the checkpoint reads visual 512, the data has visual ")
+    assert err.count("\n") == 1
+
+    _checkpoint(folder / "other", ("Abuse", "Juggling"), store.widths)
+    assert _run(folder, weights="other") == 2
+    assert "categories (Abuse, Juggling) are not the data's" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(folder, weights="tiny.yaml") == 2
+    assert "not a readable safetensors file" in capsys.readouterr().err
