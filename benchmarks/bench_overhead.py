@@ -1,0 +1,184 @@
+"""What the platform adds to a trial: trials that do nothing for five epochs, everything on.
+
+``python benchmarks/bench_overhead.py [--trials 1000] [--workers 2]`` runs a real study (ordered
+search, ledger, Ray Tune with actor reuse, MLflow in its own process) whose runs return at once,
+and reports seconds and driver memory per trial over the study's length, files left per trial, and
+how long MLflow needed to catch up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import resource
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import publish
+from rich.console import Console
+
+from refinevad.results import EpochRecord, RunResult
+from study.checkpoints import Checkpoints
+from study.driver import Driver
+from study.ledger import Ledger
+from study.publish import start_publisher, wait_publisher
+from study.ray_backend import Interrupt, run_trials, start_ray, stop_ray
+from study.record import StudyMeta, TrialRecord
+from study.screen import PlainScreen, Tally
+from study.space import StudyFile
+from study.trial import TrialSpec
+
+EPOCHS = 5
+
+
+class NothingRun:
+    """A run that returns a number per epoch, and a test set's worth of metrics."""
+
+    def __init__(self, spec: TrialSpec) -> None:
+        self._value = 1.0 / (1.0 + abs(spec.params["lambda_cat"] - 0.3))
+        self._records: list[EpochRecord] = []
+
+    @property
+    def done(self) -> bool:
+        return len(self._records) == EPOCHS
+
+    def run_epoch(self) -> EpochRecord:
+        epoch = len(self._records) + 1
+        metrics = {"train/loss": 1.0 / epoch, "val/ap": self._value, "val/auc": self._value}
+        self._records.append(EpochRecord(epoch, self._value * epoch / EPOCHS, metrics, 0.0))
+        return self._records[-1]
+
+    def result(self) -> RunResult:
+        final = {f"test/{name}": self._value for name in ("auc", "ap", "ano_auc", "video_auc")}
+        return RunResult(
+            state="complete",
+            diverged=False,
+            objective=self._value,
+            selected_epoch=EPOCHS,
+            last_objective=self._value,
+            curve=self._records,
+            selected=final,
+            last=final,
+            model_state=None,
+            hardware={"device": "cpu"},
+            selection="validation",
+        )
+
+
+class NothingRuns:
+    def __call__(self, spec: TrialSpec) -> NothingRun:
+        return NothingRun(spec)
+
+    def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
+        return None
+
+
+@dataclass
+class Mark:
+    """The driver at some moment."""
+
+    ended: int
+    seconds: float
+    megabytes: float
+
+
+class MarkingScreen(PlainScreen):
+    """Notes time and memory of the driver every hundred trials."""
+
+    marks: list[Mark]
+
+    def ended(self, record: TrialRecord) -> None:
+        super().ended(record)
+        if self.tally.ended % 100 == 0 or self.tally.ended == 1:
+            memory = int(Path("/proc/self/statm").read_text().split()[1])
+            megabytes = memory * resource.getpagesize() / 1e6
+            self.marks.append(Mark(self.tally.ended, time.perf_counter(), megabytes))
+
+
+def study_file(trials: int, workers: int) -> StudyFile:
+    return StudyFile.model_validate(
+        {
+            "study": {"name": "overhead", "trials": trials},
+            "search": {"space_filling": min(300, trials // 3), "window": max(16, 4 * workers)},
+            "data": {"synthetic": "ucf-like"},
+            "space": {
+                "d_proj": {"choice": [64, 128, 256, 512]},
+                "d_emb": {"choice": [32, 64, 128, 256, 512]},
+                "lambda_cat": {"log_uniform": [0.01, 2.0]},
+                "lambda_gmm": {"log_uniform": [0.01, 1.0]},
+                "lambda_reg": {"log_uniform": [1e-6, 1e-2]},
+                "lr": {"log_uniform": [1e-5, 1e-2]},
+                "epochs": {"int": [5, 50]},
+            },
+        }
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    file = study_file(args.trials, args.workers)
+    meta = StudyMeta(
+        name="overhead",
+        uid="0",
+        hash="0",
+        config={},
+        determinants={},
+        fingerprint="0" * 64,
+        metric="ap",
+        split="val",
+        created=time.time(),
+        git_commit=None,
+        versions={},
+        trials=args.trials,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "runs" / "overhead"
+        ledger = Ledger(folder, meta)
+        publisher = start_publisher(folder, f"sqlite:///{scratch}/mlflow.db")
+        tally = Tally(trials=args.trials, workers=args.workers, metric="ap")
+        screen = MarkingScreen(tally, Console(file=io.StringIO()))
+        screen.marks = []
+        checkpoints = Checkpoints(folder / "checkpoints", 0)
+        driver = Driver(file, ledger, checkpoints, screen, in_flight=2 * args.workers)
+        start_ray(workers=args.workers, threads=1, address=None)
+        run_trials(driver, NothingRuns(), Interrupt(print), workers=args.workers, on_gpu=False)
+        ended = time.perf_counter()
+        stop_ray()
+        ledger.close()
+        caught_up = wait_publisher(publisher, 600)
+        behind = time.perf_counter() - ended
+        files = sum(len(names) for _, _, names in os.walk(folder))
+    assert driver.finished
+    assert caught_up
+    rows: list[dict[str, object]] = []
+    for before, after in zip(screen.marks, screen.marks[1:], strict=False):
+        count = after.ended - before.ended
+        rows.append(
+            {
+                "trials": f"{before.ended}-{after.ended}",
+                "ms per trial": 1000 * (after.seconds - before.seconds) / count,
+                "driver MB": after.megabytes,
+            }
+        )
+    first, last = screen.marks[0], screen.marks[-1]
+    rows.append(
+        {
+            "trials": f"all {args.trials}",
+            "ms per trial": 1000 * (last.seconds - first.seconds) / (last.ended - first.ended),
+            "driver MB": last.megabytes,
+            "files in the study's folder": files,
+            "s until MLflow had all": behind,
+        }
+    )
+    command = f"python benchmarks/bench_overhead.py --trials {args.trials} --workers {args.workers}"
+    publish("overhead", rows, command=command)
+
+
+if __name__ == "__main__":
+    main()
