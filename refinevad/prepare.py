@@ -40,11 +40,11 @@ def describe(store: Store) -> str:
         (
             "training videos",
             f"{counts['train']} ({counts['train_abnormal']} abnormal), "
-            f"{header.crops['train']} crops, {header.segments} segments",
+            f"crops: {header.crops['train']}, segments: {header.segments}",
         ),
         (
             "test videos",
-            f"{counts['test']} ({counts['test_abnormal']} abnormal), {header.crops['test']} crops",
+            f"{counts['test']} ({counts['test_abnormal']} abnormal), crops: {header.crops['test']}",
         ),
         ("features", widths),
         ("categories", ", ".join(header.categories)),

@@ -96,10 +96,10 @@ def _up_to_date(path: Path, config: DataConfig, stores: Path) -> tuple[Store | N
         manifest: list[Source] = [tuple(s) for s in json.loads(_manifest(path).read_text())]
     except (InputError, OSError, ValueError) as error:
         return None, str(error).partition(";")[0]
-    files = _real(config, stores)
-    if not any(source.root.exists() for source in modalities(files).values()):
+    roots = _roots(_real(config, stores))
+    if not any(root.exists() for root in roots.values()):
         return store, ""
-    changed = [s[1] for s in manifest if _stat(files, s[0], s[1]) != s]
+    changed = [s[1] for s in manifest if _stat(roots, s[0], s[1]) != s]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return None, f"{changed[0]}{more} changed since it was packed"
@@ -149,7 +149,7 @@ def _real(config: DataConfig, stores: Path) -> DataConfig:
 
 
 def _sources(config: DataConfig, sources: Sources) -> list[Source]:
-    roots = {name: source.root for name, source in modalities(config).items()}
+    roots = _roots(config)
     manifest: dict[tuple[str, str], None] = {}
     for video in (*sources.train, *sources.test):
         for modality, part in video.parts.items():
@@ -163,11 +163,15 @@ def _sources(config: DataConfig, sources: Sources) -> list[Source]:
                 manifest["", str(path.resolve())] = None
     if config.annotations is not None:
         manifest["", str(config.annotations.resolve())] = None
-    return [_stat(config, modality, path) for modality, path in manifest]
+    return [_stat(roots, modality, path) for modality, path in manifest]
 
 
-def _stat(config: DataConfig, modality: str, path: str) -> Source:
-    full = modalities(config)[modality].root / path if modality else Path(path)
+def _roots(config: DataConfig) -> dict[str, Path]:
+    return {name: source.root for name, source in modalities(config).items()}
+
+
+def _stat(roots: dict[str, Path], modality: str, path: str) -> Source:
+    full = roots[modality] / path if modality else Path(path)
     try:
         stat = full.stat()
     except OSError:

@@ -7,7 +7,7 @@ files, labels and annotations are known to agree. What does not agree is named, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from refinevad.config import DataConfig, FeatureSource
-from refinevad.data import features
 from refinevad.data.annotations import Annotations, Event, read_annotations, truth
-from refinevad.data.features import BadFile, FeatureFile
-from refinevad.data.layouts import LAYOUTS, Listed, found_videos, label_of, listed_videos
+from refinevad.data.layouts import Listed, found_videos, label_of, listed_videos
+from refinevad.data.parts import Part, inspect_parts
 from refinevad.data.problems import Problems
 from refinevad.data.taxonomy import Taxonomy, taxonomy
 from refinevad.errors import InputError
@@ -26,10 +25,8 @@ from refinevad.errors import InputError
 NO_LABEL = "files whose label is neither in the list nor in the name; use a `path,label` list"
 UNKNOWN_CLASS = "videos of an unknown class; correct the label or data.taxonomy"
 IN_BOTH = "training videos that are in the test list too; remove them from one list"
-NO_CROPS_3D = "3-D files in a layout of (n, width) files; use layout i3d for crop arrays"
 CROPS_DIFFER = "videos whose number of crops differs from the rest; complete or remove them"
 WIDTHS_DIFFER = "files whose width differs from the rest; do not mix extractions"
-ROWS_OF_CROPS = "videos whose crops differ in length; extract them again"
 ROWS_OF_MODALITIES = (
     "videos whose modalities differ by more than one snippet; features of different extractions?"
 )
@@ -39,25 +36,6 @@ NO_POSITIVE = (
     "abnormal test videos without a positive frame; annotation and features do not belong together"
 )
 NORMAL_WITH_EVENT = "test videos listed as normal, but annotated with an event"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One modality of one video: one file per crop, or one file for all crops."""
-
-    files: tuple[FeatureFile, ...]
-
-    @property
-    def rows(self) -> int:
-        return self.files[0].rows
-
-    @property
-    def crops(self) -> int:
-        return len(self.files) if len(self.files) > 1 else self.files[0].crops
-
-    @property
-    def width(self) -> int:
-        return self.files[0].width
 
 
 @dataclass(frozen=True)
@@ -92,7 +70,7 @@ class Sources:
 def modalities(config: DataConfig) -> dict[str, FeatureSource]:
     """The configured modalities, in the order in which their features are concatenated.
 
-    A relative list that is not in the working directory is looked up below its root.
+    A relative list is looked up below its root first, then from the working directory.
     """
     both = {"visual": config.visual, "text": config.text}
     return {
@@ -108,9 +86,7 @@ def modalities(config: DataConfig) -> dict[str, FeatureSource]:
 
 
 def _below(root: Path, path: Path | None) -> Path | None:
-    if path is None or path.is_file() or not (root / path).is_file():
-        return path
-    return root / path
+    return root / path if path is not None and (root / path).is_file() else path
 
 
 def check_folders(config: DataConfig) -> None:
@@ -122,7 +98,8 @@ def check_folders(config: DataConfig) -> None:
         for key in ("train_list", "test_list"):
             path = getattr(source, key)
             if path is not None and not path.is_file():
-                missing.append(f"data.{name}.{key}: no file {path}")
+                below = "" if path.is_absolute() else f", here or below {source.root}"
+                missing.append(f"data.{name}.{key}: no file {path}{below}")
     if config.annotations is not None and not config.annotations.is_file():
         missing.append(f"data.annotations: no file {config.annotations}")
     if missing:
@@ -213,7 +190,7 @@ def _videos(
     parts: dict[str, dict[str, Part]] = {}
     for modality, source in sources.items():
         files = {name: listing[name][modality] for name in labels}
-        parts[modality] = _parts(files, source, problems)
+        parts[modality] = inspect_parts(files, source, problems)
     usual = {
         modality: Counter(part.crops for part in found.values()).most_common(1)[0][0]
         for modality, found in parts.items()
@@ -253,45 +230,6 @@ def _videos(
             f"{trimmed} {split} videos have one snippet more in one modality: last one trimmed"
         )
     return videos
-
-
-def _parts(listed: dict[str, Listed], source: FeatureSource, problems: Problems) -> dict[str, Part]:
-    """Inspects one modality of a split: video -> its files, crop axes settled."""
-    inspected: dict[str, list[FeatureFile]] = {}
-    for name, video in listed.items():
-        try:
-            inspected[name] = [features.inspect(video.files[k]) for k in sorted(video.files)]
-        except BadFile as bad:
-            problems.add(bad.problem, bad.offender)
-            # The other crops may be bad too: name them all.
-            for other in _others(video, bad):
-                problems.add(other.problem, other.offender)
-    axes = iter(features.crop_axes([f.shape for files in inspected.values() for f in files]))
-    parts = {}
-    for name, files in inspected.items():
-        settled = []
-        for file in files:
-            axis = next(axes)
-            if isinstance(axis, str):
-                problems.add(axis, f"{file.path}: {file.shape}")
-            elif axis is not None and (not LAYOUTS[source.layout].crop_arrays or len(files) > 1):
-                problems.add(NO_CROPS_3D, f"{file.path}: {file.shape}")
-            else:
-                settled.append(replace(file, crop_axis=axis))
-        if len({file.rows for file in settled}) > 1:
-            problems.add(ROWS_OF_CROPS, name)
-        elif len(settled) == len(files):
-            parts[name] = Part(tuple(settled))
-    return parts
-
-
-def _others(video: Listed, known: BadFile) -> Iterator[BadFile]:
-    for path in video.files.values():
-        try:
-            features.inspect(path)
-        except BadFile as bad:
-            if bad.offender != known.offender:
-                yield bad
 
 
 def _same_widths(videos: list[Video], sources: list[str], problems: Problems) -> dict[str, int]:

@@ -23,7 +23,7 @@ def test_it_says_what_is_in_the_store_and_that_it_is_synthetic(
     prepare.main(["--config", config, "--stores", str(tmp_path / "stores"), "--verify"])
     out = capsys.readouterr().out
     assert "SYNTHETIC" in out
-    assert "200 (100 abnormal), 2 crops, 32 segments" in out
+    assert "200 (100 abnormal), crops: 2, segments: 32" in out
     assert "64 visual + 32 text" in out
 
 
