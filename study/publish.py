@@ -131,7 +131,7 @@ def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:
             if away:
                 log.warning("publishing to %s again", redact(uri))
             if count:
-                log.info("published %d trials", count)
+                log.info("published: %d", count)
             if deadline is not None:
                 return True
             away = False

@@ -50,14 +50,17 @@ def selection(meta: StudyMeta) -> str:
     return f"selected on {meta.split}"
 
 
+def synthetic(meta: StudyMeta) -> str | None:
+    """Which synthetic benchmark the study ran on, if it did."""
+    kind = meta.config.get("data", {}).get("synthetic")
+    return None if kind is None else str(kind)
+
+
 def study_tags(meta: StudyMeta) -> dict[str, str]:
     """Tags of the study's run, its description included."""
     tags = {
-        "study_key": study_key(meta),
-        "study_hash": meta.hash,
         "fingerprint": meta.fingerprint,
         "metric": meta.metric,
-        "selection": selection(meta),
         "trials_planned": str(meta.trials),
         "versions": ", ".join(f"{name} {v}" for name, v in sorted(meta.versions.items())),
         "mlflow.note.content": (
@@ -68,33 +71,43 @@ def study_tags(meta: StudyMeta) -> dict[str, str]:
             "again."
         ),
     }
-    return tags | _source_tags(meta, "study.run")
+    if synthetic(meta):
+        tags["mlflow.note.content"] += (
+            " **Synthetic data: its numbers say nothing of real videos.**"
+        )
+    return tags | _common_tags(meta, "study.run")
 
 
 def trial_tags(trial: TrialRecord, meta: StudyMeta) -> dict[str, str]:
     """Tags of a trial's run; `reason` and the worker's only where they are known."""
     tags = {
-        "study_key": study_key(meta),
-        "study_hash": meta.hash,
         "trial_key": trial.key,
         "trial_number": str(trial.number),
         "state": trial.state,
         "diverged": str(trial.diverged).lower(),
         "seed": str(trial.seed),
         "attempts": str(trial.attempts),
-        "selection": selection(meta),
     }
     if trial.reason:
         tags["reason"] = trial.reason
     if dropped := _not_finite(trial):
         tags["not_finite"] = ", ".join(dropped)
     tags |= {f"worker.{name}": value for name, value in trial.worker.items() if value}
-    return tags | _source_tags(meta, "trial")
+    return tags | _common_tags(meta, "trial")
 
 
-def _source_tags(meta: StudyMeta, name: str) -> dict[str, str]:
-    """MLflow's own columns "Source" and "Version", and the commit under its plain name."""
-    tags = {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
+def _common_tags(meta: StudyMeta, name: str) -> dict[str, str]:
+    """Which study, judged how, on synthetic data or not, and by which code: MLflow's own columns
+    "Source" and "Version", and the commit under its plain name."""
+    tags = {
+        "study_key": study_key(meta),
+        "study_hash": meta.hash,
+        "selection": selection(meta),
+        "mlflow.source.name": name,
+        "mlflow.source.type": "LOCAL",
+    }
+    if kind := synthetic(meta):
+        tags["data"] = f"synthetic ({kind})"
     if meta.git_commit:
         tags |= {"git_commit": meta.git_commit, "mlflow.source.git.commit": meta.git_commit}
     return tags
@@ -103,12 +116,15 @@ def _source_tags(meta: StudyMeta, name: str) -> dict[str, str]:
 def study_params(meta: StudyMeta) -> dict[str, str]:
     """The resolved study file, one dotted name per value; a search space reads as in the file.
 
-    The number of trials is left out: a study may be extended, and MLflow's parameters may not
-    change.
+    Left out are the values that fields have which are searched, and the number of trials: a study
+    may be extended, and MLflow's parameters may not change.
     """
+    space = meta.config.get("space", {})
     params = _flatten({k: v for k, v in meta.config.items() if k != "space"}, "")
     params.pop("study.trials", None)
-    for name, dimension in meta.config.get("space", {}).items():
+    for name, dimension in space.items():
+        for section in ("model", "train"):
+            params.pop(f"{section}.{name}", None)
         kinds = [f"{kind} {value}" for kind, value in dimension.items() if value is not None]
         params[f"space.{name}"] = ", ".join(kinds)
     return params

@@ -23,7 +23,9 @@ def meta(name: str, *, trials: int = 10, uid: str = "0123456789abcdef") -> Study
         hash="feedfacefeedface",
         config={
             "study": {"name": name, "trials": trials, "seed": 42},
+            "data": {"synthetic": "xd-like"},
             "model": {"d_model": 64, "fusion": {"heads": [2, 4]}},
+            "train": {"lr": 0.003, "batch_size": 64},
             "space": {"lr": {"log_uniform": [1e-05, 0.1], "choice": None}},
         },
         determinants={},

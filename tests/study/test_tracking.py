@@ -83,6 +83,7 @@ def test_a_trial_is_a_nested_run_with_the_values_of_the_ledger(tmp_path: Path, u
         "git_commit": "abc1234",
         "worker.device": "cpu",
         "selection": "selected on val",
+        "data": "synthetic (xd-like)",
     }
     assert tags.items() <= run.data.tags.items()
 
@@ -96,11 +97,14 @@ def test_the_study_is_a_run_with_its_file_as_parameters(tmp_path: Path, uri: str
     assert parent.data.params == {
         "study.name": "xd",
         "study.seed": "42",
+        "data.synthetic": "xd-like",
         "model.d_model": "64",
         "model.fusion.heads": "[2, 4]",
-        "space.lr": "log_uniform [1e-05, 0.1]",
+        "train.batch_size": "64",
+        "space.lr": "log_uniform [1e-05, 0.1]",  # and no train.lr: it has no one value
     }
     tags = {"study_hash": "feedfacefeedface", "fingerprint": "c0ffee", "trials_planned": "10"}
+    assert "Synthetic data" in parent.data.tags["mlflow.note.content"]
     tags |= {"versions": "optuna 5.0.0, torch 2.13.0", "selection": "selected on val"}
     assert tags.items() <= parent.data.tags.items()
 
