@@ -197,17 +197,20 @@ class TrainingRun:
 
     def _select(self, record: EpochRecord) -> None:
         """Keeps the weights of the best epoch; of equal ones, the earliest."""
-        best = self._selected_epoch and self._records[self._selected_epoch - 1].objective
-        if not self._selected_epoch or record.objective > best:
+        if not self._selected_epoch or record.objective > self._best.objective:
             self._selected_epoch = record.epoch
             self._selected_state = _copy(self._model)
+
+    @property
+    def _best(self) -> EpochRecord:
+        return self._records[self._selected_epoch - 1]
 
     def _below_curve(self, epoch: int) -> bool:
         if self._curve is None or epoch < self._warmup_epochs or epoch > len(self._curve):
             return False
-        best = self._records[self._selected_epoch - 1].objective
         # The last epoch has nothing left to save.
-        return best < self._curve[epoch - 1] and epoch < self._config.train.epochs
+        last = epoch == self._config.train.epochs
+        return not last and self._best.objective < self._curve[epoch - 1]
 
     def _finish(self) -> RunResult:
         floor = floor_metrics(self._store)
@@ -215,7 +218,7 @@ class TrainingRun:
         selected: dict[str, float] = {}
         last = self._records[-1].metrics | floor
         if not self._diverged:
-            objective = self._records[self._selected_epoch - 1].objective
+            objective = self._best.objective
             last_objective = self._records[-1].objective
             last |= self._test_metrics()
             selected = last
@@ -223,7 +226,7 @@ class TrainingRun:
                 assert self._selected_state is not None
                 last_state = _copy(self._model)
                 self._model.load_state_dict(self._selected_state)
-                selected = self._records[self._selected_epoch - 1].metrics | floor
+                selected = self._best.metrics | floor
                 selected |= self._test_metrics()
                 self._model.load_state_dict(last_state)
         return RunResult(

@@ -98,3 +98,21 @@ def test_a_file_that_is_no_checkpoint_is_refused(
 ) -> None:
     assert _run(folder, weights="tiny.yaml") == 2
     assert "not a readable safetensors file" in capsys.readouterr().err
+
+
+def test_ucf_crime_has_its_known_ground_truth_and_floor(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = real_data / "ucf-crime-captions"
+    (tmp_path / "tiny.yaml").write_text(
+        f"data:\n  taxonomy: ucf\n  annotations: {root}/Temporal_Anomaly_Annotation.txt\n"
+        f"  text: {{layout: csv, root: {root}, train_list: train.csv, test_list: test.csv}}\n"
+    )
+    store = _store(tmp_path)
+    assert 16 * store.test.offsets[-1] == 1_109_824
+    assert store.test.truth.sum(dtype=int) == 84_160
+    _checkpoint(tmp_path / "weights", store.categories, store.widths)
+    assert _run(tmp_path, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["metrics"]["floor/auc"] == pytest.approx(0.816, abs=5e-4)
+    assert sum(found["videos"] for found in facts["categories"].values()) == 140
