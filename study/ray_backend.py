@@ -29,7 +29,7 @@ os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.search import Searcher
 
@@ -140,8 +140,18 @@ class _Reporter(_StaysHere, tune.Callback):
             self._driver.progressed(number, result["epoch"], result["best"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        reason, gpu_memory = _explain(trial.get_pickled_error())
+        reason, gpu_memory = _explain(_error_of(trial))
         self._driver.lost(self._numbers[trial.trial_id], reason, out_of_gpu_memory=gpu_memory)
+
+
+def _error_of(trial: Any) -> Exception | None:
+    """What Tune has just written down in our scratch folder (``trial.get_pickled_error`` looks
+    where it is copied to later)."""
+    path = trial.pickled_error_file
+    if path is None:
+        return None
+    error = cloudpickle.loads(Path(path).read_bytes())
+    return error if isinstance(error, Exception) else None
 
 
 def _explain(error: Exception | None) -> tuple[str, bool]:

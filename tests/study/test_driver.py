@@ -1,0 +1,201 @@
+"""The driver, without Ray: what is handed out, what is recorded, what is tried again."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from study.checkpoints import Checkpoints
+from study.driver import Driver
+from study.ledger import Ledger, LedgerReader
+from study.record import StudyMeta, TrialResult, digest
+from study.screen import PlainScreen, Tally
+from study.space import StudyFile
+from study.trial import TrialOutcome, TrialSpec
+from tests.study.conftest import SMALL_STUDY
+
+
+class Bench:
+    """A driver on a fresh or an existing folder."""
+
+    def __init__(self, folder: Path, text: str = SMALL_STUDY, in_flight: int = 4) -> None:
+        self.file = StudyFile.model_validate(yaml.safe_load(text))
+        self.ledger = Ledger(folder, meta_of(self.file))
+        self.printed = io.StringIO()
+        tally = Tally(trials=self.file.study.trials, workers=2, metric="ap on val")
+        screen = PlainScreen(tally, Console(file=self.printed, width=200))
+        checkpoints = Checkpoints(folder / "checkpoints", self.file.execution.keep_checkpoints)
+        self.driver = Driver(self.file, self.ledger, checkpoints, screen, in_flight=in_flight)
+
+    def take(self) -> TrialSpec:
+        spec = self.driver.next_trial()
+        assert spec is not None
+        self.driver.started(spec.number)
+        return spec
+
+    def end(self, spec: TrialSpec, objective: float | None = None) -> None:
+        value = objective_of(spec) if objective is None else objective
+        curve = [{"epoch": 1, "objective": value / 2}, {"epoch": 2, "objective": value}]
+        result = TrialResult("COMPLETE", value, selected_epoch=2, curve=curve)
+        sent = spec.keep_above is not None and value >= spec.keep_above
+        self.driver.completed(TrialOutcome(spec.number, result, b"weights" if sent else None))
+
+    def run_to_the_end(self) -> str:
+        while not self.driver.finished:
+            self.end(self.take())
+        return digest(self.ledger.trials())
+
+
+def objective_of(spec: TrialSpec) -> float:
+    return 1 / (1 + abs(spec.params["lambda_cat"] - 0.3)) + (spec.seed % 7) / 100
+
+
+def meta_of(file: StudyFile) -> StudyMeta:
+    return StudyMeta(
+        name="small",
+        uid="u",
+        hash=file.hash("f"),
+        config={},
+        determinants=file.determinants(),
+        fingerprint="f",
+        metric="ap",
+        split="val",
+        created=0.0,
+        git_commit=None,
+        versions={},
+        trials=file.study.trials,
+    )
+
+
+@pytest.fixture
+def expected(tmp_path: Path) -> str:
+    """The digest of an undisturbed study."""
+    bench = Bench(tmp_path / "calm")
+    found = bench.run_to_the_end()
+    bench.ledger.close()
+    return found
+
+
+def test_no_more_than_in_flight_are_handed_out(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, in_flight=2)
+    first = bench.take()
+    bench.take()
+    assert bench.driver.next_trial() is None
+    bench.end(first)
+    assert bench.take().number == 2
+
+
+def test_the_window_holds_back_what_needs_an_early_result(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, in_flight=100)
+    specs = [bench.take() for _ in range(4)]
+    assert bench.driver.next_trial() is None
+    for spec in reversed(specs[1:]):
+        bench.end(spec)
+    assert bench.driver.next_trial() is None
+    assert bench.printed.getvalue().count("the window limits the workers") == 1
+    bench.end(specs[0])
+    assert bench.take().number == 4
+
+
+def test_an_interrupted_trial_runs_again_under_its_number_parameters_and_seed(
+    tmp_path: Path, expected: str
+) -> None:
+    bench = Bench(tmp_path / "s")
+    bench.end(bench.take())
+    interrupted = [bench.take(), bench.take()]
+    bench.ledger.close()
+    again = Bench(tmp_path / "s")
+    repeated = [again.take(), again.take()]
+    assert [replace(s, keep_above=0.0) for s in repeated] == [
+        replace(s, keep_above=0.0) for s in interrupted
+    ]
+    for spec in repeated:
+        again.end(spec)
+    assert again.run_to_the_end() == expected
+
+
+@pytest.mark.parametrize("stop", range(1, 10))
+def test_stopped_after_any_trial_the_study_ends_the_same(
+    tmp_path: Path, expected: str, stop: int
+) -> None:
+    bench = Bench(tmp_path / "s")
+    for _ in range(stop):
+        bench.end(bench.take())
+    bench.ledger.close()
+    assert Bench(tmp_path / "s").run_to_the_end() == expected
+
+
+def test_a_lost_attempt_is_tried_again_then_fails_with_its_reason(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    spec = bench.take()
+    bench.driver.lost(spec.number, "its worker died")
+    again = bench.take()
+    assert (again.number, again.params, again.seed) == (spec.number, spec.params, spec.seed)
+    bench.driver.lost(spec.number, "its worker died twice")
+    record = LedgerReader(tmp_path).trials()[0]
+    assert (record.state, record.reason) == ("FAILED", "its worker died twice")
+    assert record.attempts == 1
+    assert bench.take().number == 1
+
+
+def test_a_lost_attempt_changes_nothing_of_the_result(tmp_path: Path, expected: str) -> None:
+    bench = Bench(tmp_path / "s")
+    bench.driver.lost(bench.take().number, "its worker died")
+    assert bench.run_to_the_end() == expected
+
+
+def test_out_of_gpu_memory_is_first_tried_alone_and_does_not_count(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    spec = bench.take()
+    assert not spec.alone
+    for _ in range(2):  # the first gives the device, the second is the one retry
+        bench.driver.lost(spec.number, "OutOfMemoryError", out_of_gpu_memory=True)
+        spec = bench.take()
+        assert spec.number == 0
+        assert spec.alone
+    bench.driver.lost(spec.number, "OutOfMemoryError", out_of_gpu_memory=True)
+    assert LedgerReader(tmp_path).trials()[0].state == "FAILED"
+
+
+def test_a_failed_trial_does_not_stop_the_study(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SMALL_STUDY.replace("retries: 1", "retries: 0"))
+    bench.driver.lost(bench.take().number, "no luck")
+    bench.run_to_the_end()
+    states = [r.state for r in bench.ledger.trials()]
+    assert states == ["FAILED"] + 9 * ["COMPLETE"]
+
+
+def test_seeds_differ_unless_the_file_fixes_one(tmp_path: Path) -> None:
+    own = Bench(tmp_path / "own")
+    assert len({own.take().seed for _ in range(4)}) == 4
+    fixed = Bench(tmp_path / "fixed", SMALL_STUDY.replace("16}\nspace", "16, seed: 42}\nspace"))
+    assert {fixed.take().seed for _ in range(4)} == {42}
+
+
+def test_a_trial_is_launched_with_the_curve_of_the_results_it_may_know(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    curves = []
+    while not bench.driver.finished:
+        spec = bench.take()
+        curves.append(spec.stopping_curve)
+        bench.end(spec, objective=0.5)
+    # after_trials 3 and window 4: trial 6 is the first that knows three results
+    assert curves[:6] == [None] * 6
+    assert curves[6] == [0.25, 0.5, 0.5, 0.5]
+
+
+def test_the_best_checkpoints_are_kept_whatever_the_order(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, in_flight=4)
+    specs = [bench.take() for _ in range(4)]
+    for spec, objective in zip(specs, (0.5, 0.9, 0.7, 0.6), strict=True):
+        bench.end(spec, objective)
+    kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["trial-0001.safetensors", "trial-0002.safetensors"]
+    assert bench.take().keep_above == 0.7
+    bench.ledger.close()
+    assert Bench(tmp_path).take().keep_above == 0.7
