@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from rich.console import Console
 
 from study.screen import clock, plain
@@ -23,15 +22,14 @@ def print_dry_run(
     console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
 ) -> None:
     """The resolved study, its fingerprints, ten configurations and a cost forecast."""
-    resolved = yaml.safe_dump(file.model_dump(mode="json"), sort_keys=False)
-    console.print(resolved, highlight=False, markup=False)
+    console.print(file.to_yaml(), highlight=False, markup=False, soft_wrap=True)
     console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
     console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
     shown = sampled(file, _SHOWN)
     kind = "first of the space-filling sequence" if file.search.space_filling else "at random"
     console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
     for number, params in enumerate(shown):
-        console.print(f"  {number}: {plain(params)}", highlight=False)
+        console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
     seconds, epochs = measure_epoch(file, store, shown)
     total = seconds * epochs * file.study.trials / workers
     console.print(
@@ -46,12 +44,12 @@ def print_dry_run(
 
 
 def sampled(file: StudyFile, count: int) -> list[Params]:
-    """The first configurations of the study's own sequence (as far as it needs no results)."""
+    """The first configurations of the study's own sequence, as far as they need no results."""
     search = OrderedSearch(
         file.distributions(),
         seed=file.study.seed,
         space_filling=file.search.space_filling,
-        window=file.search.window,
+        window=max(file.search.window, count),
     )
     shown: list[Params] = []
     while len(shown) < min(count, file.study.trials) and search.ready:

@@ -67,7 +67,7 @@ def _run(
     try:
         if ledger.recovered:
             console.print(ledger.recovered, style="yellow", soft_wrap=True)
-        _write_file(folder, file)
+        (folder / "study.yaml").write_text(file.to_yaml())
         publisher = start_publisher(folder, uri) if uri else None
         interrupted = _run_trials(args, console, file, store, ledger, workers, uri)
         records = ledger.trials()
@@ -163,20 +163,23 @@ def _print_next(
     console: Console, args: argparse.Namespace, file: StudyFile, folder: Path, interrupted: bool
 ) -> None:
     again = f"python -m study.run --space {args.space}"
-    console.print("\nnext:")
+    for override in args.set:
+        again += f" --set '{override}'"
     if interrupted:
-        console.print(f"  {again}   # goes on where this stopped", highlight=False)
+        commands = [f"{again}   # goes on where this stopped"]
     else:
-        console.print("  mlflow ui   # then open http://127.0.0.1:5000", highlight=False)
         more = 10 ** math.ceil(math.log10(file.study.trials + 1))
-        console.print(f"  {again} --trials {more}   # extends the study", highlight=False)
+        commands = [
+            "mlflow ui   # then open http://127.0.0.1:5000",
+            f"{again} --trials {more}   # extends the study",
+        ]
     kept = sorted((folder / "checkpoints").glob("*.safetensors"))
     if kept:
-        console.print(
-            f"  python -m refinevad.evaluate --config {args.space} --checkpoint {kept[0]}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        evaluate = f"python -m refinevad.evaluate --config {args.space} --checkpoint"
+        commands.append(f"{evaluate} {kept[0]}")
+    console.print("\nnext:")
+    for command in commands:
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _meta(file: StudyFile, store: Store) -> StudyMeta:
@@ -216,14 +219,6 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+" if changed else "")
-
-
-def _write_file(folder: Path, file: StudyFile) -> None:
-    """The resolved study file, beside the ledger, for people to read."""
-    import yaml
-
-    text = yaml.safe_dump(file.model_dump(mode="json"), sort_keys=False)
-    (folder / "study.yaml").write_text(text)
 
 
 def _tracking_uri(flag: str | None) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from refinevad.config import (
@@ -208,6 +209,15 @@ class StudyFile(Section):
             model=ModelConfig.model_validate(self.model.model_dump() | model),
             train=TrainConfig.model_validate(self.train.model_dump() | train),
         )
+
+    def to_yaml(self) -> str:
+        """The study file with every default written out; it can be run as it is."""
+        dump = self.model_dump(mode="json", exclude_none=True)
+        for name in self.space:
+            dump["model"].pop(name, None)
+            dump["train"].pop(name, None)
+        dump["execution"].setdefault("trial_timeout", "none")
+        return yaml.safe_dump(dump, sort_keys=False, default_flow_style=None, width=100)
 
     def determinants(self) -> dict[str, Any]:
         """What decides the results: everything but the number of trials, places and retries.

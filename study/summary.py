@@ -85,7 +85,7 @@ def print_summary(
             f"[bold]{winner.objective:.4f}[/] at epoch {winner.selected_epoch}",
             highlight=False,
         )
-        console.print(f"  {plain(winner.params)}", highlight=False)
+        console.print(f"  {plain(winner.params)}", highlight=False, soft_wrap=True)
         _print_metrics(console, winner, meta)
     for kind in hardware_kinds(records)[1:2]:
         console.print(

@@ -110,6 +110,14 @@ def test_a_trial_gets_the_fixed_knobs_and_its_own(tmp_path: Path) -> None:
     assert (config.train.lr, config.train.batch_size) == (0.5, 16)
 
 
+@pytest.mark.parametrize("override", ["trial_timeout=none", "pruning=none", "mil_top_k=2"])
+def test_the_resolved_file_can_be_run_and_is_the_same_study(tmp_path: Path, override: str) -> None:
+    study = load(tmp_path, SMALL_STUDY, override)
+    again = load(tmp_path, study.to_yaml())
+    assert again.hash("f") == study.hash("f")
+    assert again.execution == study.execution
+
+
 @pytest.mark.parametrize(
     "name", [p.name for p in sorted((REPOSITORY / "search_spaces").glob("*.yaml"))]
 )
