@@ -170,7 +170,7 @@ def _print_next(
     else:
         more = 10 ** math.ceil(math.log10(file.study.trials + 1))
         commands = [
-            "mlflow ui   # then open http://127.0.0.1:5000",
+            "mlflow ui   # http://127.0.0.1:5000, then `Model training` at the top left",
             f"{again} --trials {more}   # extends the study",
         ]
     kept = sorted((folder / "checkpoints").glob("*.safetensors"))

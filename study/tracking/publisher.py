@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 TABLE_SECONDS = 60.0  # how often a running study's trials table is uploaded
 PAGE = 1000  # runs per search request
-FILES = ("study.yaml", "report.html")  # of the study's folder, kept beside the tables
+FILES = ("study.yaml",)  # of the study's folder, kept beside the tables
 PARENT = "mlflow.parentRunId"
 
 
