@@ -200,7 +200,7 @@ class ObjectiveConfig(Section):
     """What a run is judged by, and so which epoch is its *selected epoch*."""
 
     metric: Literal["ap", "auc", "ano_auc"] = "ap"
-    """On `val`: of video labels against the mean of a video's top-k scores; on `test`: of frames."""
+    """On `val`: of video labels against a video's mean top-k score; on `test`: of frames."""
     split: Literal["val", "test"] = "val"
     """`val`: held-out training videos. `test`: the peers' habit; results then carry the words
     "selected on test", and no video is held out of training."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -216,15 +217,30 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
             **quiet,
         )
         return
+    _require_listener(address)
     packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]
     try:
         ray.init(address=address, runtime_env={"py_modules": packages}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"--address {address}: no Ray cluster there ({reason}); start one with "
-            "`ray start --head`, or leave the flag out to use this machine"
-        ) from None
+        raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself tries for minutes before it says that nobody is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto`
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> InputError:
+    return InputError(
+        f"--address {address}: no Ray cluster there ({reason}); start one with "
+        "`ray start --head`, or leave the flag out to use this machine"
+    )
 
 
 def gpus() -> float:

@@ -99,12 +99,11 @@ def print_summary(
 
 
 def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:
-    chosen = "selected on test" if meta.split == "test" else f"selected on {meta.split}"
     table = Table(box=None, padding=(0, 2), show_edge=False)
     table.add_column("test set", style="dim")
-    table.add_column(f"epoch {winner.selected_epoch} ({chosen})", justify="right")
+    table.add_column(f"epoch {winner.selected_epoch}, selected on {meta.split}", justify="right")
     table.add_column("last epoch", justify="right")
-    table.add_column("knowing only the video label", justify="right", style="dim")
+    table.add_column("video label only", justify="right", style="dim")
     for key, name in _METRICS.items():
         cells = [
             winner.metrics.get(f"{prefix}/{key}")

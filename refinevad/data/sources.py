@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refinevad.config import DataConfig, FeatureSource
-from refinevad.data.annotations import Annotations, Event, read_annotations, truth
+from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.data.layouts import Listed, found_videos, label_of, listed_videos
 from refinevad.data.parts import Part, inspect_parts
 from refinevad.data.problems import Problems
@@ -130,8 +130,7 @@ def read_sources(config: DataConfig, problems: Problems) -> Sources:
     )
     widths = _same_widths([*train, *test], list(sources), problems)
     assert config.annotations is not None  # DataConfig demands it beside sources
-    annotations = read_annotations(config.annotations)
-    test = _annotate(test, set(labels["test"]), annotations, notes, problems)
+    test = _annotate(test, set(labels["test"]), config.annotations, notes, problems)
     return Sources(classes, widths, train, test, notes)
 
 
@@ -250,7 +249,7 @@ def _same_widths(videos: list[Video], sources: list[str], problems: Problems) ->
 def _annotate(
     videos: list[Video],
     listed: set[str],
-    annotations: Annotations,
+    path: Path,
     notes: list[str],
     problems: Problems,
 ) -> list[Video]:
@@ -259,14 +258,15 @@ def _annotate(
     One mismatch is no mistake: features stop at the last whole snippet, and a short event may lie
     in the frames after it. Such a video stays, without a positive frame, and is noted.
     """
+    annotations = read_annotations(path)
     for name in sorted(annotations.events.keys() - listed):
-        problems.add(UNKNOWN_VIDEO, name)
+        problems.add(f"{path}: {UNKNOWN_VIDEO}", name)
     annotated = []
     for video in videos:
         events = annotations.events.get(video.name)
         abnormal = bool(video.categories)
         if events is None and (abnormal or annotations.lists_normal):
-            problems.add(NOT_ANNOTATED, video.name)
+            problems.add(f"{path}: {NOT_ANNOTATED}", video.name)
             continue
         events = events or []
         if abnormal and not truth(events, video.rows).any():
@@ -277,9 +277,11 @@ def _annotate(
                     f"snippet ({video.rows}): no positive frame"
                 )
                 continue
-            problems.add(NO_POSITIVE, f"{video.name}: {video.rows} snippets, events {events}")
+            problems.add(
+                f"{path}: {NO_POSITIVE}", f"{video.name}: {video.rows} snippets, events {events}"
+            )
         elif events and not abnormal:
-            problems.add(NORMAL_WITH_EVENT, f"{video.name}: {events}")
+            problems.add(f"{path}: {NORMAL_WITH_EVENT}", f"{video.name}: {events}")
         else:
             annotated.append(replace(video, events=tuple(events)))
     return annotated

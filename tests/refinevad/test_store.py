@@ -380,7 +380,7 @@ def test_each_disagreement_has_its_own_message(
 ) -> None:
     change(bench)
     message = refusal(bench.config(), stores)
-    assert message.startswith(problem)
+    assert message.removeprefix(f"{bench.annotations}: ").startswith(problem)
     assert named in message
 
 

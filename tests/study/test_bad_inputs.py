@@ -1,0 +1,156 @@
+"""Bad input, as a user would give it: exit 2, one clear line, nothing started, nothing lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.refinevad.datasets import Benchmark, benchmark
+from tests.study.conftest import REPOSITORY, SMALL_STUDY, Desk
+
+Spoil = Callable[[Benchmark], object]
+
+
+def study_on(desk: Desk, bench: Benchmark) -> None:
+    source = (
+        f"{{taxonomy: ucf, annotations: {bench.annotations}, visual: {{layout: csv, "
+        f"root: {bench.root}, train_list: train.list, test_list: test.list}}}}"
+    )
+    desk.space.write_text(SMALL_STUDY.replace("{synthetic: ucf-like}", source))
+
+
+def refusal(desk: Desk, *arguments: str) -> str:
+    """What a refused command says; it must leave no study behind."""
+    run = desk.run(*arguments)
+    assert run.returncode == 2, run.stdout + run.stderr
+    progress, error, message = run.stderr.partition("error: ")
+    assert error
+    assert "Traceback" not in run.stderr
+    assert not progress or progress.startswith("packing ")
+    assert not (desk.folder / "runs").exists()
+    return message
+
+
+def first_train_file(bench: Benchmark) -> Path:
+    line = bench.list_of("train").read_text().splitlines()[-1]
+    return bench.file(Path(line.split(",")[0]).stem)
+
+
+def truncate(bench: Benchmark) -> None:
+    path = first_train_file(bench)
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def pickle(bench: Benchmark) -> None:
+    np.save(first_train_file(bench), np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+def put_nan(bench: Benchmark) -> None:
+    path = first_train_file(bench)
+    array = np.load(path)
+    array[1, 2] = np.nan
+    np.save(path, array)
+
+
+def widen(bench: Benchmark) -> None:
+    path = first_train_file(bench)
+    array = np.load(path)
+    np.save(path, np.concatenate([array, array], axis=-1))
+
+
+def lose(bench: Benchmark) -> None:
+    first_train_file(bench).unlink()
+
+
+def annotate_a_stranger(bench: Benchmark) -> None:
+    with bench.annotations.open("a") as file:
+        file.write("\nNobody999_x264  Abuse  0  10  -1  -1\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (truncate, "truncated"),
+        (pickle, "pickle"),
+        (put_nan, "NaN"),
+        (widen, "width"),
+        (lose, "names files that do not exist"),
+        (annotate_a_stranger, "Nobody999_x264"),
+    ],
+)
+def test_bad_files_are_named(desk: Desk, tmp_path: Path, spoil: Spoil, words: str) -> None:
+    bench = benchmark(tmp_path / "features")
+    spoiled = first_train_file(bench)
+    spoil(bench)
+    study_on(desk, bench)
+    message = refusal(desk)
+    assert words.lower() in message.lower()
+    assert spoiled.name in message or "annotations.txt" in message
+
+
+def test_a_missing_folder_is_named(desk: Desk, tmp_path: Path) -> None:
+    bench = benchmark(tmp_path / "features")
+    study_on(desk, bench)
+    bench.root.rename(tmp_path / "moved")
+    assert str(bench.root) in refusal(desk)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("d_modle=3", "did you mean `d_model`?"),
+        ("space.lr={log_uniform: [0, 1]}", "the lower bound must be above 0"),
+        ("space.d_proj={choice: [4, 9]}", "d_proj = 9 is not divisible by injection_heads = 2"),
+        ("study.name=../../elsewhere", "study.name"),
+    ],
+)
+def test_bad_settings_are_named(desk: Desk, override: str, words: str) -> None:
+    message = refusal(desk, "--set", override)
+    assert words in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_flag_that_is_no_number_is_refused(desk: Desk) -> None:
+    run = desk.run("--workers", "many")
+    assert run.returncode == 2
+    assert "'many' is not a whole number above 0" in run.stderr
+
+
+def test_no_cluster_at_the_address_is_said(desk: Desk) -> None:
+    run = desk.run("--address", "127.0.0.1:1")
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "--address 127.0.0.1:1: no Ray cluster there" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["xd", "ucf"])
+def test_the_papers_setting_without_its_files_says_where_to_put_them(
+    desk: Desk, name: str, tmp_path: Path
+) -> None:
+    desk.space.write_text((REPOSITORY / "search_spaces" / f"{name}.yaml").read_text())
+    variable = f"{name.upper()}_ROOT"
+    assert f"environment variable {variable} is not set" in refusal(desk)
+    command = [*desk.command("--tracking-uri", "none")]
+    empty = desk.environment() | {variable: str(tmp_path / "nowhere")}
+    run = subprocess.run(command, cwd=tmp_path, env=empty, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "nowhere" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "module", ["study.run", "study.publish", "refinevad.train", "refinevad.prepare"]
+)
+def test_help_needs_no_heavy_library(module: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['x', '--help']\n"
+        f"import runpy\n"
+        f"try: runpy.run_module('{module}', run_name='__main__')\n"
+        f"except SystemExit as end: assert end.code == 0\n"
+        f"heavy = {{'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'sklearn'}} & set(sys.modules)\n"
+        f"assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY, capture_output=True)
