@@ -100,6 +100,9 @@ class RefineVADRuns:
                 "seed": spec.seed,
                 "fingerprint": self.fingerprint,
                 "selected_epoch": run.selected_epoch,
+                "selection": run.selection,
+                "segments": self.file.data.segments,
+                "test_length": self.file.data.test_length,
             },
         )
 

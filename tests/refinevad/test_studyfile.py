@@ -59,6 +59,8 @@ def test_a_good_file_is_read_with_variables_and_plain_exponents(write: Write) ->
         ("model.d_emb=32", "model", "d_emb", 32),
         ("mil_top_k=null", "train", "mil_top_k", None),
         ("data.segments=64", "data", "segments", 64),
+        ("shift=off", "model", "shift", "off"),
+        ("label_prototype=false", "model", "label_prototype", False),
     ],
 )
 def test_overrides_win(
