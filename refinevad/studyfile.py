@@ -146,6 +146,14 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     return validate(document, Config, wanted)
 
 
+def searched_fields(path: Path, overrides: Iterable[str] = ()) -> list[str]:
+    """Fields of ``model`` and ``train`` that the file searches and no override sets."""
+    space = read_document(path).data.get("space")
+    given = {text.partition("=")[0].rpartition(".")[2] for text in overrides}
+    fields = {name for model in SECTIONS.values() for name in model.model_fields}
+    return [name for name in (space or ()) if name in fields and name not in given]
+
+
 def apply_overrides(
     document: Document,
     overrides: Iterable[str],

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from refinevad import cli
 from refinevad.command import (
@@ -31,10 +31,10 @@ from refinevad.command import (
     table,
     to_json,
 )
-from refinevad.config import Config, DataConfig, ModelConfig, ObjectiveConfig, TrainConfig
+from refinevad.config import Config, ObjectiveConfig
 from refinevad.data import Store, prepare
 from refinevad.errors import InputError
-from refinevad.studyfile import load_config
+from refinevad.studyfile import SECTIONS, load_config, searched_fields
 
 if TYPE_CHECKING:
     from refinevad.results import EpochRecord, RunResult
@@ -42,17 +42,13 @@ if TYPE_CHECKING:
 DEFAULT_SEED = 42
 WEIGHTS = "checkpoint.safetensors"
 LOSSES = {"loss": "weighted sum", "mil": "MIL", "cat": "category", "gmm": "GMM", "reg": "reg."}
-SECTIONS: dict[str, type[BaseModel]] = {
-    "data": DataConfig,
-    "model": ModelConfig,
-    "train": TrainConfig,
-}
 
 
 def main(argv: list[str]) -> int:
     """Trains, writes the results, prints a table. Returns 1 where the run diverged."""
     args = _parse(argv)
     config = load_config(args.config, args.set)
+    _note_searched(args, config)
     objective = _objective(args.metric, args.split)
     runtime = runtime_of(args)
     out = make_folder(args.out or Path("runs") / "train" / args.config.stem)
@@ -117,6 +113,18 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     add_runtime_arguments(parser, precision=True)
     return parser.parse_args(argv)
+
+
+def _note_searched(args: argparse.Namespace, config: Config) -> None:
+    """A file that searches a knob fixes no value of it: say which one this run takes."""
+    values = config.model.model_dump() | config.train.model_dump()
+    searched = searched_fields(args.config, args.set)
+    if searched:
+        taken = " ".join(f"{name}={values[name]}" for name in searched)
+        print(
+            f"note: {args.config} searches these; this run takes {taken} (--set KEY=VALUE)",
+            file=sys.stderr,
+        )
 
 
 def _objective(metric: Any, split: Any) -> ObjectiveConfig:

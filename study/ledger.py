@@ -9,13 +9,9 @@ Only a :class:`Ledger` writes, and it holds the study's lock while it lives; a
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,16 +19,22 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from refinevad.errors import InputError
+from study.journal import (
+    JOURNAL,
+    BatchingJournal,
+    cut_torn_tail,
+    lock_study,
+    reading_journal,
+    sync_folder,
+)
 from study.record import StudyMeta, TrialRecord, TrialResult
 from study.space import Params
 
-JOURNAL = "journal.log"
-LOCK = "driver.lock"
 _OPTUNA_STATES = {
     "COMPLETE": TrialState.COMPLETE,
     "PRUNED": TrialState.PRUNED,
@@ -40,43 +42,6 @@ _OPTUNA_STATES = {
 }
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-class _HeldByDriver(JournalFileOpenLock):
-    """No lock per write: the driver's lock on the study holds for all of them."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-class _BatchingBackend(JournalFileBackend):
-    """Optuna's journal file; what is written within :meth:`batch` is one write and one fsync."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), lock_obj=_HeldByDriver(str(path)))
-        self._pending: list[dict[str, Any]] | None = None
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        if self._pending is None:
-            super().append_logs(logs)
-        else:
-            self._pending.extend(logs)
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        self._pending = []
-        try:
-            yield
-        finally:
-            pending, self._pending = self._pending, None
-        super().append_logs(pending)
-
-
-def _journal(path: Path) -> JournalFileBackend:
-    return JournalFileBackend(str(path), lock_obj=_HeldByDriver(str(path)))
 
 
 class LedgerReader:
@@ -96,7 +61,7 @@ class LedgerReader:
                 f"{folder}: no study here; start one with "
                 f"`python -m study.run --space search_spaces/{folder.name}.yaml`"
             )
-        self._attach(_journal(folder / JOURNAL))
+        self._attach(reading_journal(folder / JOURNAL))
         if not self._find_study():
             raise InputError(f"{folder}: the study here has not begun; run it first")
 
@@ -172,7 +137,7 @@ class Ledger(LedgerReader):
         self.recovered: str | None = None
         """What recovery had to do, in words; None when nothing."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(folder)
+        self._lock = lock_study(folder)
         try:
             self._open(meta)
         except BaseException:
@@ -181,11 +146,11 @@ class Ledger(LedgerReader):
 
     def _open(self, meta: StudyMeta) -> None:
         path = self.folder / JOURNAL
-        self.recovered = _cut_torn_tail(path)
+        self.recovered = cut_torn_tail(path)
         new = not path.exists()
-        self._backend = _BatchingBackend(path)
+        self._backend = BatchingJournal(path)
         if new:
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         self._attach(self._backend)
         if self._find_study():
             self._continue(meta)
@@ -300,60 +265,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if item is not None}
     return "nothing" if value is None else json.dumps(value)
-
-
-def _lock(folder: Path) -> int:
-    """Takes the study for this process; the lock dies with it, however it dies."""
-    path = folder / LOCK
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        try:
-            holder = json.loads(path.read_text())
-            who = f"process {holder['pid']} on host {holder['host']}"
-        except (OSError, ValueError, KeyError):
-            who = "another process"
-        raise InputError(
-            f"{folder}: {who} is running this study; wait for it, or stop it first"
-        ) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
-    return handle
-
-
-def _cut_torn_tail(path: Path) -> str | None:
-    """Cuts off what a crash left of a line at the end, and keeps it beside the file.
-
-    Optuna appends to such a fragment and so corrupts the next line as well.
-    """
-    if not path.exists():
-        return None
-    content = path.read_bytes()
-    keep = content.rfind(b"\n") + 1
-    while keep > 0:  # a whole line of rubbish (blocks never written) is torn as well
-        start = content.rfind(b"\n", 0, keep - 1) + 1
-        try:
-            json.loads(content[start:keep])
-            break
-        except ValueError:
-            keep = start
-    if keep == len(content):
-        return None
-    backup = path.with_name(f"{path.name}.torn-{time.strftime('%Y%m%d-%H%M%S')}")
-    backup.write_bytes(content[keep:])
-    with path.open("r+b") as journal:
-        journal.truncate(keep)
-        os.fsync(journal.fileno())
-    return (
-        f"the ledger ended in a torn line of {len(content) - keep} bytes: cut off, kept as {backup}"
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from refinevad.errors import InputError
-from refinevad.studyfile import load_config, parse_value, read_document
+from refinevad.studyfile import load_config, parse_value, read_document, searched_fields
 
 GOOD = """\
 study: {name: x}
@@ -131,3 +131,10 @@ def test_lines_are_known_for_every_key(write: Write) -> None:
     document = read_document(write(GOOD))
     assert document.where(("model", "d_proj")).endswith(":7")
     assert document.where(("model", "nothing")).endswith(":6")
+
+
+def test_searched_fields_are_those_that_nothing_sets(write: Write) -> None:
+    path = write(GOOD + "space: {d_emb: {choice: [4]}, epochs: {int: [1, 2]}}\n")
+    assert searched_fields(path) == ["d_emb", "epochs"]
+    assert searched_fields(path, ["train.epochs=3"]) == ["d_emb"]
+    assert searched_fields(write(GOOD)) == []

@@ -15,7 +15,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from refinevad.errors import InputError
-from study.ledger import JOURNAL, Ledger, LedgerReader
+from study.journal import JOURNAL
+from study.ledger import Ledger, LedgerReader
 from study.record import StudyMeta, TrialRecord, TrialResult, digest
 
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {"lr": FloatDistribution(0.0, 1.0)}
