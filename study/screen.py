@@ -85,6 +85,7 @@ class Screen(ABC):
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally = tally
         self.console = console
+        self._said_window_limits = False
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +96,7 @@ class Screen(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._window_limited = False
+        return None
 
     def restore(self, records: list[TrialRecord]) -> None:
         """Takes in what earlier sessions ran, without a word."""
@@ -127,8 +128,8 @@ class Screen(ABC):
 
     def window_limits(self) -> None:
         """The next trial waits for an earlier one's result while a worker is free."""
-        if len(self.tally.epochs) < self.tally.workers and not getattr(self, "_limited", False):
-            self._limited = True
+        if len(self.tally.epochs) < self.tally.workers and not self._said_window_limits:
+            self._said_window_limits = True
             self.note(
                 "the window limits the workers: a worker waits for the result of an earlier trial;"
                 f" {self.tally.workers} workers want search.window >= {4 * self.tally.workers}"

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 import yaml
+from mlflow import MlflowClient
+from ray.cluster_utils import Cluster
 
 from study.ledger import LedgerReader
 from study.record import best, digest
@@ -117,3 +119,31 @@ def test_nothing_is_left_per_trial_but_ledger_lines(desk: Desk) -> None:
     digest_of(desk.run("--trials", "4", "--workers", "2"))
     files = {p.name for p in desk.study.iterdir()}
     assert files == {"journal.log", "driver.lock", "study.yaml", "trials.csv", "checkpoints"}
+
+
+def test_mlflow_shows_the_study_with_its_trials_nested(desk: Desk) -> None:
+    run = desk.run("--trials", "4", "--workers", "2", tracking="sqlite:///mlflow.db")
+    assert run.returncode == 0, run.stdout + run.stderr
+    client = MlflowClient(f"sqlite:///{desk.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    trials = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    assert [r.info.run_name for r in parents] == ["small"]
+    assert {r.info.run_name for r in trials} == {f"trial-000{n}" for n in range(4)}
+    records = {r.number: r for r in LedgerReader(desk.study).trials()}
+    for trial in trials:
+        record = records[int(trial.data.tags["trial_number"])]
+        assert trial.data.metrics["objective"] == record.objective
+        assert float(trial.data.params["lr"]) == record.params["lr"]
+        assert trial.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+
+
+def test_an_existing_cluster_gives_the_same_trials(desk: Desk, undisturbed: Sequence[str]) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        run = desk.run("--address", cluster.address, "--workers", "2")
+        assert digest_of(run) == undisturbed[0]
+    finally:
+        cluster.shutdown()
