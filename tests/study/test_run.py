@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ def test_killed_half_way_and_started_again_ends_the_same(
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(desk: Desk, undisturbed: Sequence[str]) -> None:
     driver = desk.start("--workers", "2")
     wait_for_results(desk, 2)
-    driver.send_signal(signal.SIGINT)
+    os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to Ray's processes as well
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert "stopping" in output
@@ -147,3 +148,15 @@ def test_an_existing_cluster_gives_the_same_trials(desk: Desk, undisturbed: Sequ
         assert digest_of(run) == undisturbed[0]
     finally:
         cluster.shutdown()
+
+
+def test_a_dry_run_shows_the_study_and_starts_nothing(desk: Desk) -> None:
+    run = desk.run("--dry-run")
+    assert run.returncode == 0, run.stderr
+    assert "study: {name: small, trials: 10, seed: 7}" in run.stdout
+    assert "data fingerprint " in run.stdout
+    assert "study hash " in run.stdout
+    assert sum(line.startswith("  ") and ": d_proj=" in line for line in run.stdout.splitlines())
+    assert "forecast: 10 trials" in run.stdout
+    assert not (desk.folder / "runs").exists()
+    assert not (desk.folder / "mlflow.db").exists()

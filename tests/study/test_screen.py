@@ -1,0 +1,165 @@
+"""What a user sees: the live view, the plain lines, the end of a study."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from study.record import StudyMeta, TrialRecord, TrialResult, digest
+from study.screen import LiveScreen, PlainScreen, Tally, clock, describe, open_screen
+from study.summary import hardware_kinds, print_summary, trials_table
+
+
+def running(number: int) -> TrialRecord:
+    params = {"lr": 0.00123456, "d_proj": 64}
+    return TrialRecord(number, f"s/u/{number}", params, seed=1, state="RUNNING")
+
+
+def ended(number: int, objective: float, **fields: object) -> TrialRecord:
+    given: dict[str, object] = {
+        "state": "COMPLETE",
+        "selected_epoch": 1,
+        "curve": [{"epoch": 1, "objective": objective}],
+        "started": 10.0,
+        "finished": 12.5,
+        "worker": {"device": "cpu", "processor": "A", "host": "h1"},
+        "metrics": {"selected/test/auc": 0.8, "last/test/auc": 0.7, "selected/floor/auc": 0.75},
+    }
+    result: dict[str, Any] = {"objective": objective, **given, **fields}
+    return running(number).with_result(TrialResult(**result))
+
+
+FAILED = running(2).with_result(TrialResult("FAILED", None, reason="no luck"))
+DIVERGED = ended(3, 0.0, diverged=True, metrics={})
+RECORDS = [ended(0, 0.5), ended(1, 0.75, state="PRUNED"), FAILED, DIVERGED]
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def console(*, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=160, force_terminal=terminal, color_system=None)
+
+
+def tally(trials: int = 4) -> Tally:
+    return Tally(trials=trials, workers=2, metric="ap on val")
+
+
+def test_the_tally_counts_what_ended_and_keeps_the_first_best() -> None:
+    counts = tally()
+    for record in [*RECORDS, ended(4, 0.75)]:
+        counts.start(record.number)
+        counts.count(record)
+    assert (counts.ended, counts.pruned, counts.diverged, counts.failed) == (5, 1, 1, 1)
+    assert counts.best is not None
+    assert counts.best.number == 1
+    assert counts.last_failure == "trial 2: no luck"
+    assert counts.epochs == {}
+
+
+def test_plain_lines_say_what_ended_and_hold_back_a_burst() -> None:
+    plain = PlainScreen(tally(), console())
+    for record in RECORDS:
+        plain.started(record)
+        plain.ended(record)
+    lines = printed(plain.console).splitlines()
+    assert lines == [
+        "[1/4], best 0.5000 | trial 0 0.5000 (epoch 1 of 1) in 2.5 s: lr=0.00123 d_proj=64",
+        "[4/4], best 0.7500 | trial 3 diverged (epoch 1 of 1) in 2.5 s: lr=0.00123 d_proj=64"
+        " (and 2 more)",
+    ]
+
+
+def test_the_live_view_shows_progress_running_trials_best_and_places() -> None:
+    live = LiveScreen(tally(), console(terminal=True), {"ledger": "runs/s"})
+    for record in RECORDS[:3]:
+        live.started(record)
+        live.ended(record)
+    live.started(running(3))
+    live.progressed(3, epoch=7, best=0.625)
+    live.console.print(live._render())
+    shown = printed(live.console)
+    for words in (
+        "3/4",
+        "best ap on val",
+        "0.7500  trial 1: lr=0.00123 d_proj=64",
+        "3: epoch 7, 0.625",
+        "pruned 1",
+        "failed 1",
+        "workers busy",
+        "trial 2: no luck",
+        "runs/s",
+    ):
+        assert words in shown
+
+
+def test_a_terminal_gets_the_live_view_and_a_file_gets_lines() -> None:
+    assert isinstance(open_screen(tally(), console(terminal=True), {}), LiveScreen)
+    assert isinstance(open_screen(tally(), console(), {}), PlainScreen)
+
+
+def test_earlier_sessions_count_but_not_for_the_pace() -> None:
+    plain = PlainScreen(tally(10), console())
+    plain.restore(RECORDS)
+    assert plain.tally.ended == plain.tally.resumed == 4
+    assert plain.tally.eta_seconds() is None
+    assert printed(plain.console) == ""
+
+
+def test_a_trial_in_one_line() -> None:
+    assert describe(FAILED) == "trial 2 FAILED: no luck"
+    assert describe(RECORDS[1]).startswith("trial 1 pruned 0.7500 (epoch 1 of 1) in 2.5 s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (3600, "1:00:00"), (90061, "25:01:01")]
+)
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+META = StudyMeta("s", "u", "h", {}, {}, "f", "ap", "val", 0.0, None, {}, trials=4)
+
+
+def summary(records: list[TrialRecord], meta: StudyMeta = META, **flags: bool) -> str:
+    screen = console()
+    options = {"reproducible": True, "synthetic": False} | flags
+    print_summary(screen, meta, records, folder=Path("runs/s"), **options)
+    return printed(screen)
+
+
+def test_the_end_names_the_best_trial_its_metrics_the_floor_and_the_digest() -> None:
+    text = summary(RECORDS)
+    assert "4 of 4 trials   1 complete   1 pruned   1 diverged   1 failed" in text
+    assert "best trial 1: ap on val = 0.7500 at epoch 1" in text
+    row = next(line for line in text.splitlines() if "frame AUC" in line)
+    assert row.split() == ["frame", "AUC", "0.8000", "0.7000", "0.7500"]
+    assert f"digest {digest(RECORDS)}" in text
+    assert "reproducible" not in text
+
+
+def test_what_weakens_a_result_is_said() -> None:
+    assert "selected on test" in summary(RECORDS, replace(META, split="test"))
+    assert "not reproducible" in summary(RECORDS, reproducible=False)
+    assert "synthetic" in summary(RECORDS, synthetic=True)
+    other = ended(4, 0.1, worker={"device": "cpu", "processor": "B", "host": "h2"})
+    assert "more than one kind of hardware" in summary([*RECORDS, other])
+    assert "no trial has a result yet" in summary([FAILED])
+
+
+def test_hosts_are_no_kind_of_hardware() -> None:
+    moved = ended(4, 0.1, worker={"device": "cpu", "processor": "A", "host": "h2"})
+    assert len(hardware_kinds([RECORDS[0], moved])) == 1
+
+
+def test_the_table_holds_no_times_or_places() -> None:
+    again = [ended(0, 0.5, started=99.0, finished=999.0, worker={"host": "elsewhere"})]
+    assert trials_table(again).to_csv() == trials_table(RECORDS[:1]).to_csv()
+    assert len(trials_table([*RECORDS, running(4)])) == 4
