@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from refinevad.data import Store
     from study.ledger import Ledger
-    from study.record import StudyMeta
+    from study.record import StudyMeta, TrialRecord
     from study.space import StudyFile
 
 PUBLISH_PATIENCE = 300.0
@@ -89,7 +89,7 @@ def _run(
                 style="yellow",
                 soft_wrap=True,
             )
-    _print_next(console, args, file, folder, interrupted)
+    _print_next(console, args, file, folder, records, interrupted)
     return cli.INTERRUPTED if interrupted else 0
 
 
@@ -160,8 +160,16 @@ def _run_trials(
 
 
 def _print_next(
-    console: Console, args: argparse.Namespace, file: StudyFile, folder: Path, interrupted: bool
+    console: Console,
+    args: argparse.Namespace,
+    file: StudyFile,
+    folder: Path,
+    records: list[TrialRecord],
+    interrupted: bool,
 ) -> None:
+    from study.checkpoints import Checkpoints
+    from study.record import best
+
     again = f"python -m study.run --space {args.space}"
     for override in args.set:
         again += f" --set '{override}'"
@@ -173,10 +181,11 @@ def _print_next(
             "mlflow ui   # http://127.0.0.1:5000, then `Model training` at the top left",
             f"{again} --trials {more}   # extends the study",
         ]
-    kept = sorted((folder / "checkpoints").glob("*.safetensors"))
-    if kept:
+    winner = best(records)
+    checkpoint = Checkpoints(folder / "checkpoints", 0).path(winner.number) if winner else None
+    if checkpoint and checkpoint.exists():
         evaluate = f"python -m refinevad.evaluate --config {args.space} --checkpoint"
-        commands.append(f"{evaluate} {kept[0]}")
+        commands.append(f"{evaluate} {checkpoint}")
     console.print("\nnext:")
     for command in commands:
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
