@@ -52,7 +52,7 @@ class TrainingRun:
         objective: What the run is judged by; on ``test`` no training video is held out.
         runtime: Device, precision, threads.
         stopping_curve: Objective that the best epoch so far must reach, per epoch.
-        warmup_epochs: The curve is not looked at before this epoch.
+        warmup_epochs: First epochs that the run is never stopped after, whatever the curve says.
 
     Raises:
         InputError: The data cannot be split or trained on, or there is no such device.
@@ -206,7 +206,7 @@ class TrainingRun:
         return self._records[self._selected_epoch - 1]
 
     def _below_curve(self, epoch: int) -> bool:
-        if self._curve is None or epoch < self._warmup_epochs or epoch > len(self._curve):
+        if self._curve is None or epoch <= self._warmup_epochs or epoch > len(self._curve):
             return False
         # The last epoch has nothing left to save.
         last = epoch == self._config.train.epochs

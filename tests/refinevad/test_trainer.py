@@ -179,11 +179,14 @@ def test_a_run_that_diverges_counts_as_zero_and_complete(lr: float) -> None:
     assert all(math.isfinite(v) for record in result.curve for v in record.metrics.values())
 
 
-def test_a_run_below_the_stopping_curve_is_pruned_after_the_warm_up() -> None:
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_a_run_below_the_stopping_curve_is_pruned_in_the_first_epoch_after_the_warm_up(
+    warmup: int,
+) -> None:
     curve = [2.0] * 10  # no objective reaches it
-    result = _train(_config(epochs=6), stopping_curve=curve, warmup_epochs=3)
+    result = _train(_config(epochs=6), stopping_curve=curve, warmup_epochs=warmup)
     assert result.state == "pruned"
-    assert len(result.curve) == 3
+    assert len(result.curve) == warmup + 1
     assert result.objective == max(record.objective for record in result.curve)
     assert "test/auc" in result.selected
 
