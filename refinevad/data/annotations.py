@@ -12,6 +12,7 @@ positive frames).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from refinevad.errors import InputError
 
 Event = tuple[int, int]
 """First frame and the frame after the last, at the frame rate of the features."""
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def read_annotations(path: Path) -> Annotations:
     """Reads an annotation file in any of the three formats.
 
     Raises:
-        InputError: The file is missing, or a line of it makes no sense.
+        InputError: The file is missing, or a line of it makes no sense: a word in the place of a
+            frame number that is no whole one, a start without an end, an end not after its start.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -70,15 +73,35 @@ def read_annotations(path: Path) -> Annotations:
 
 
 def _events(words: list[str]) -> list[Event]:
-    numbers = [int(word) for word in words if word.lstrip("-").isdigit()]
+    numbers = _frame_numbers(words)
     if not numbers or len(numbers) % 2:
         raise ValueError(f"expected pairs of frame numbers, found {' '.join(words) or 'nothing'!r}")
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
     events = [(start, end) for start, end in pairs if (start, end) != (-1, -1)]
     for start, end in events:
         if not 0 <= start < end:
-            raise ValueError(f"{start} {end} is no interval: start < end is needed")
+            raise ValueError(f"{start} {end} is no interval: 0 <= start < end is needed")
     return events
+
+
+def _frame_numbers(words: list[str]) -> list[int]:
+    """The whole numbers; other words are labels, which only stand in front of a pair.
+
+    A word that is neither is an error: skipped, it would take an event out of the ground truth.
+    """
+    numbers: list[int] = []
+    label = None
+    for word in words:
+        if _INTEGER.fullmatch(word):
+            numbers.append(int(word))
+            label = None
+        elif word[0] in "+-.0123456789" or len(numbers) % 2:
+            raise ValueError(f"{word!r} is no frame number: whole numbers are needed")
+        else:
+            label = word
+    if label is not None and numbers:
+        raise ValueError(f"expected frame numbers after {label!r}, found the end of the line")
+    return numbers
 
 
 def truth(events: list[Event], n_snippets: int) -> npt.NDArray[np.uint8]:

@@ -54,6 +54,16 @@ def test_both_xd_formats_give_the_same_events(tmp_path: Path) -> None:
         ("video 5", "line 1.*pairs"),
         ("video", "line 1.*pairs"),
         ("video 9 5", "line 1.*no interval"),
+        ("video 5 5", "line 1.*no interval"),
+        ("video -1 5", "line 1.*no interval"),
+        ("ok 1 2\nv Abuse 165 240 300.0 400.0", r"annotations\.txt, line 2: '300\.0' is no frame"),
+        ("v Abuse 165 240 +30s 400", r"line 1: '\+30s' is no frame"),
+        ("v Abuse 165 240 .5 400", r"line 1: '\.5' is no frame"),
+        ("v Abuse 165 240 -x 400", "line 1: '-x' is no frame"),
+        ("v Abuse 165 240 3_0 4_0", "line 1: '3_0' is no frame"),
+        ("v Abuse 165 nan", "line 1: 'nan' is no frame"),
+        ("v Abuse 165 240 nan nan", "line 1: expected frame numbers after 'nan'"),
+        ("v B4 0 15 G 19", "line 1.*pairs"),
         ("video 1 2\nvideo.mp4 3 4", "line 2.*twice"),
         ("", "empty"),
     ],
@@ -106,3 +116,21 @@ def test_xd_violence_has_the_published_ground_truth(
     assert sum(int(count.sum()) for count in counts) == positive
     raw = (folder / name).read_text().split()
     assert sum(word.endswith(".mp4") for word in raw) == 14
+
+
+@pytest.mark.parametrize(
+    ("name", "videos", "n_events"),
+    [("ucf-crime-captions", 290, 156), ("msad-captions", 119, 59)],
+)
+def test_no_event_of_the_ucf_and_msad_files_is_lost(
+    real_data: Path, name: str, videos: int, n_events: int
+) -> None:
+    path = real_data / name / "Temporal_Anomaly_Annotation.txt"
+    found = read_annotations(path)
+    assert found.lists_normal
+    # Two pairs of numbers after a name and a class, and -1 -1 where there is none.
+    rows = [line.split()[2:] for line in path.read_text().splitlines() if line.strip()]
+    assert all(len(row) == 4 for row in rows)
+    assert sum(len(row) // 2 - row.count("-1") // 2 for row in rows) == n_events
+    assert len(found.events) == len(rows) == videos
+    assert sum(len(events) for events in found.events.values()) == n_events
