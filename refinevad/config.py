@@ -20,6 +20,7 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Width = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Section(BaseModel):
@@ -59,7 +60,7 @@ class DataConfig(Section):
     """Segments per video in training and, by default, in testing (T)."""
     val_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
     """Share of the training videos held out, stratified by category, when split is `val`."""
-    split_seed: int | None = None
+    split_seed: Seed | None = None
     """Seed of the validation split. None: the study's seed."""
     test_length: Literal["segments", "full"] = "segments"
     """Score test videos on `segments` expanded back to snippets, or snippet by snippet."""
@@ -191,7 +192,7 @@ class TrainConfig(Section):
     class_weights: Literal["none", "balanced"] = "none"
     """[d4] Weight of a category in L_cat: 1, or negatives / positives of the training videos."""
 
-    seed: int | None = None
+    seed: Seed | None = None
     """Seed of weights, batches and dropout. None: the study gives each trial its own (a single
     run: 42). The paper: 42 for every trial."""
 
