@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,12 +9,13 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from refinevad.config import DataConfig
 from refinevad.data import synthetic
+from refinevad.data.locks import locked
 from refinevad.data.packing import fsync_folder, pack, write_durably
 from refinevad.data.problems import Problems
 from refinevad.data.sources import Sources, modalities, read_sources
@@ -48,7 +48,7 @@ def prepare(config: DataConfig, stores: Path = Path("stores"), *, progress: bool
     if store is not None:
         return store
     _make(stores)
-    with _builder(stores, path.name, progress):
+    with _builder(config, stores, path.name, progress):
         store, why = _up_to_date(path, config, stores)
         if store is not None:
             return store
@@ -107,8 +107,6 @@ def _up_to_date(path: Path, config: DataConfig, stores: Path) -> tuple[Store | N
 
 
 def _build(path: Path, config: DataConfig, stores: Path, progress: bool) -> Store:
-    if config.synthetic is not None:
-        synthetic.generate(config.synthetic, synthetic.folder(config.synthetic, stores))
     files = _real(config, stores)
     problems = Problems()
     sources = read_sources(files, problems)
@@ -194,13 +192,14 @@ def _make(stores: Path) -> None:
 
 
 @contextmanager
-def _builder(stores: Path, name: str, progress: bool) -> Iterator[None]:
-    """One builder at a time: a lock that the system lets go when its process dies."""
-    with (stores / f".{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if progress:
-                print(f"{name} is being packed by another process; waiting", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+def _builder(config: DataConfig, stores: Path, name: str, progress: bool) -> Iterator[None]:
+    """One builder of a store at a time, and its generated files made and left alone meanwhile.
+
+    Stores of one synthetic kind (of different ``segments``) are packed from the same files.
+    """
+    waiting = f"{name} is being packed by another process; waiting" if progress else None
+    with locked(stores / f".{name}.lock", waiting), ExitStack() as held:
+        if config.synthetic is not None:
+            path = synthetic.folder(config.synthetic, stores)
+            held.enter_context(synthetic.generated(config.synthetic, path))
         yield

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from refinevad.config import SNIPPET_FRAMES, DataConfig, FeatureSource
 from refinevad.data.annotations import Event
+from refinevad.data.locks import locked
 from refinevad.data.taxonomy import UCF, XD
 
 Kind = Literal["ucf-like", "xd-like"]
@@ -121,18 +123,27 @@ def generate(kind: Kind, path: Path, seed: int = SEED) -> Path:
     Returns:
         ``path``.
     """
+    with generated(kind, path, seed):
+        return path
+
+
+@contextmanager
+def generated(kind: Kind, path: Path, seed: int = SEED) -> Iterator[None]:
+    """As ``generate``; inside, no other process generates: whoever reads, reads whole files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     stamp = {"kind": kind, "version": VERSION, "seed": seed, "synthetic": True}
     mark = path / "generator.json"
-    if mark.is_file() and json.loads(mark.read_text()) == stamp:
-        return path
-    new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    _write(kind, new, np.random.default_rng([seed, kind == "xd-like"]))
-    (new / mark.name).write_text(json.dumps(stamp))
-    shutil.rmtree(path, ignore_errors=True)
-    new.rename(path)
-    return path
+    with locked(path.parent / f".{path.name}.lock"):
+        if not (mark.is_file() and json.loads(mark.read_text()) == stamp):
+            for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+                shutil.rmtree(leftover)  # of a generator that died: the lock is ours
+            new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            new.mkdir()
+            _write(kind, new, np.random.default_rng([seed, kind == "xd-like"]))
+            (new / mark.name).write_text(json.dumps(stamp))
+            shutil.rmtree(path, ignore_errors=True)
+            new.rename(path)
+        yield
 
 
 def _write(kind: Kind, path: Path, rng: np.random.Generator) -> None:

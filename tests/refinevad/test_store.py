@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from refinevad.config import DataConfig
-from refinevad.data import build, features, open_store, packing, prepare, sources
+from refinevad.data import build, features, open_store, packing, prepare, sources, synthetic
 from refinevad.data.segments import pool
 from refinevad.data.store import ARRAYS
 from refinevad.errors import InputError
@@ -237,6 +237,42 @@ def test_two_processes_pack_once_between_them(
     assert packed.read_text() == "once "
     (folder,) = (path for path in stores.iterdir() if path.is_dir())
     open_store(folder).verify()
+
+
+def test_stores_of_one_synthetic_kind_built_at_once_share_its_files(
+    stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stores of different ``segments``: each has a lock of its own, the files are the same."""
+    log = stores.parent / "log"
+
+    def slow_write(*args: Any) -> None:
+        with log.open("a") as stream:
+            stream.write("generated ")
+        time.sleep(0.3)
+        write(*args)
+
+    def slow_pack(*args: Any, **options: Any) -> None:
+        time.sleep(0.5)  # its sources are listed, and read after the others have come
+        packing.pack(*args, **options)
+
+    write = synthetic._write
+    monkeypatch.setattr(synthetic, "_write", slow_write)
+    monkeypatch.setattr(build, "pack", slow_pack)
+    configs = [DataConfig(synthetic="ucf-like", segments=n) for n in (4, 8, 16)]
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(target=prepare, args=(config, stores), kwargs={"progress": False})
+        for config in configs
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert log.read_text() == "generated "
+    monkeypatch.delattr(build, "pack")  # no store is out of date: nothing is packed again
+    for config in configs:
+        assert prepare(config, stores, progress=False).header.segments == config.segments
 
 
 def test_the_rubbish_of_a_dead_builder_is_removed(bench: Benchmark, stores: Path) -> None:
