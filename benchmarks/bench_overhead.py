@@ -145,9 +145,9 @@ def main() -> None:
         screen = MarkingScreen(tally, Console(file=io.StringIO()))
         screen.marks = []
         checkpoints = Checkpoints(folder / "checkpoints", 0)
-        driver = Driver(file, ledger, checkpoints, screen, in_flight=2 * args.workers)
+        driver = Driver(file, ledger, checkpoints, screen, in_flight=args.workers)
         start_ray(workers=args.workers, threads=1, address=None)
-        run_trials(driver, NothingRuns(), Interrupt(print), workers=args.workers, on_gpu=False)
+        run_trials(driver, NothingRuns(), Interrupt(print), on_gpu=False)
         ended = time.perf_counter()
         stop_ray()
         ledger.close()

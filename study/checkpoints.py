@@ -12,13 +12,16 @@ class Checkpoints:
     """Keeps the ``keep`` best trials' checkpoints in ``folder``.
 
     A worker sends a checkpoint when its trial beats :meth:`threshold` as known at its launch.
-    The threshold only rises, so every trial that is among the best at the end has sent one.
+    The threshold only rises, so every trial that is among the best at the end has sent one
+    (unless ``keep`` was raised between sessions: older ones are then gone).
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
         self._keep = keep
         self._ranking: list[tuple[float, int]] = []  # (-objective, number): the best first
+        for unfinished in folder.glob(".trial-*.part"):
+            unfinished.unlink()
 
     def threshold(self) -> float | None:
         """Objective from which a checkpoint is kept now; None: none ever is."""

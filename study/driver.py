@@ -25,7 +25,8 @@ class _Attempts:
 
     lost: int = 0
     alone: bool = False
-    started: float = field(default_factory=time.monotonic)
+    clock: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.time)
 
 
 class Driver:
@@ -52,7 +53,7 @@ class Driver:
         self._ledger = ledger
         self._checkpoints = checkpoints
         self._screen = screen
-        self._in_flight = in_flight
+        self.in_flight = in_flight
         self._distributions = file.distributions()
         self._search = OrderedSearch(
             self._distributions,
@@ -83,14 +84,9 @@ class Driver:
         """Whether every planned trial has its final record."""
         return self._ended >= self.file.study.trials
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing left to hand out, now or later (but for lost attempts)."""
-        return not self._waiting and self._search.next_number >= self.file.study.trials
-
     def next_trial(self) -> TrialSpec | None:
         """The next trial to run, or None: not yet."""
-        if len(self._running) >= self._in_flight:
+        if len(self._running) >= self.in_flight:
             return None
         if not self._waiting:
             if self._search.next_number >= self.file.study.trials:
@@ -127,7 +123,8 @@ class Driver:
 
     def started(self, number: int) -> None:
         """A worker has begun a trial."""
-        self._attempts[number].started = time.monotonic()
+        attempts = self._attempts[number]
+        attempts.clock, attempts.started = time.monotonic(), time.time()
         self._screen.started(self._records[number])
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
@@ -137,23 +134,42 @@ class Driver:
     def completed(self, outcome: TrialOutcome) -> None:
         """A trial has its result: durable before this returns."""
         self._running.discard(outcome.number)
+        if self._records[outcome.number].ended:
+            return  # exactly one final record
         if outcome.checkpoint is not None:
             self._checkpoints.save(outcome.number, outcome.checkpoint)
         self._finish(outcome.number, outcome.result)
 
-    def lost(self, number: int, reason: str, *, out_of_gpu_memory: bool = False) -> None:
+    def lost(
+        self,
+        number: int,
+        reason: str,
+        *,
+        out_of_gpu_memory: bool = False,
+        worker: dict[str, str] | None = None,
+    ) -> None:
         """An attempt ended without a result: the trial runs again, or has FAILED."""
         self._running.discard(number)
+        if self._records[number].ended:
+            return
+        seconds = time.monotonic() - self._attempts[number].clock
         attempts = self._attempts[number]
         timeout = self.file.execution.trial_timeout
-        if timeout is not None and time.monotonic() - attempts.started >= timeout:
+        if timeout is not None and seconds >= timeout:
             reason = f"timed out after {timeout:g} s"
         if out_of_gpu_memory and not attempts.alone:
             attempts.alone = True  # on a device of its own, before it counts
         else:
             attempts.lost += 1
         if attempts.lost > self.file.execution.retries:
-            result = TrialResult(state="FAILED", objective=None, reason=reason)
+            result = TrialResult(
+                state="FAILED",
+                objective=None,
+                reason=reason,
+                started=attempts.started,
+                finished=attempts.started + seconds,
+                worker=worker or {},
+            )
             self._finish(number, result)
             return
         self._ledger.lost_attempt(number, reason)
@@ -174,4 +190,4 @@ class Driver:
 
 def _longest(file: StudyFile) -> int:
     dimension = file.space.get("epochs")
-    return int(max(dimension.samples())) if dimension else file.train.epochs
+    return int(max(dimension.ends())) if dimension else file.train.epochs

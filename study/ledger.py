@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,10 @@ class Ledger(LedgerReader):
         self._load_meta()
 
     def _continue(self, meta: StudyMeta) -> None:
+        if not self._storage.get_all_trials(self._study_id, deepcopy=False):
+            # Nothing depends on the settings yet: take the new ones.
+            self._begin(replace(meta, uid=self.meta.uid))
+            return
         old, new = self.meta, meta
         changes = differences(old.determinants, new.determinants)
         if old.fingerprint != new.fingerprint:

@@ -6,13 +6,13 @@ trial found goes into the ledger before the trial's actor may take another.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +49,6 @@ class TrialTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         self._runs: Runs = parameters["runs"]
         self._timeout: float | None = parameters["timeout"]
-        self._watchdog: threading.Timer | None = None
         self._begin(config["spec"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -59,10 +58,8 @@ class TrialTrainable(tune.Trainable):
     def _begin(self, spec: TrialSpec) -> None:
         self.cleanup()
         if self._timeout is not None:
-            # A hang in native code ends with the process; nothing else frees the slot.
-            self._watchdog = threading.Timer(self._timeout, os._exit, args=(1,))
-            self._watchdog.daemon = True
-            self._watchdog.start()
+            # Ends the process from a thread of C, which a hang in native code cannot hold up.
+            faulthandler.dump_traceback_later(self._timeout, exit=True)
         self._spec = spec
         self._runner: TrialRunner | None = None  # made in step(), where an error is a trial's
 
@@ -78,9 +75,7 @@ class TrialTrainable(tune.Trainable):
         return {"done": True, "outcome": outcome}
 
     def cleanup(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
+        faulthandler.cancel_dump_traceback_later()
 
 
 class _StaysHere:
@@ -142,17 +137,27 @@ class _Reporter(_StaysHere, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         reason, gpu_memory = _explain(_error_of(trial))
-        self._driver.lost(self._numbers[trial.trial_id], reason, out_of_gpu_memory=gpu_memory)
+        self._driver.lost(
+            self._numbers[trial.trial_id],
+            reason,
+            out_of_gpu_memory=gpu_memory,
+            worker={"host": str(trial.get_ray_actor_ip() or "")},
+        )
 
 
 def _error_of(trial: Any) -> Exception | None:
     """What Tune has just written down in our scratch folder (``trial.get_pickled_error`` looks
     where it is copied to later)."""
-    path = trial.pickled_error_file
-    if path is None:
+    try:
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    except Exception:  # none, or one that only its own process could read
+        error = None
+    if isinstance(error, Exception):
+        return error
+    if trial.error_file is None:
         return None
-    error = cloudpickle.loads(Path(path).read_bytes())
-    return error if isinstance(error, Exception) else None
+    lines = Path(trial.error_file).read_text(errors="replace").strip().splitlines()
+    return RuntimeError(lines[-1]) if lines else None
 
 
 def _explain(error: Exception | None) -> tuple[str, bool]:
@@ -163,7 +168,8 @@ def _explain(error: Exception | None) -> tuple[str, bool]:
         line = f"{type(cause).__name__}: {text[-1] if text else ''}".strip()
         return line[:300], "OutOfMemoryError" in type(cause).__name__
     if isinstance(error, RayActorError):
-        return "its worker process or node died", False
+        memory = "memory" in str(error).lower()
+        return "its worker process or node died" + (" (out of memory)" if memory else ""), False
     return (str(error).strip().splitlines() or ["unknown"])[-1][:300], False
 
 
@@ -211,13 +217,14 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         ray.init(
+            address="local",  # also where RAY_ADDRESS is set or a cluster runs
             num_cpus=workers * threads,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             **quiet,
         )
         return
-    _require_listener(address)
+    require_listener(address)
     packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]
     try:
         ray.init(address=address, runtime_env={"py_modules": packages}, **quiet)
@@ -225,8 +232,8 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
         raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
 
 
-def _require_listener(address: str) -> None:
-    """Ray itself tries for minutes before it says that nobody is there."""
+def require_listener(address: str) -> None:
+    """Raises InputError where nobody listens; Ray itself tries for minutes before it says so."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return  # `auto`
@@ -243,10 +250,10 @@ def _no_cluster(address: str, reason: str) -> InputError:
     )
 
 
-def gpus() -> float:
-    """GPUs of the machine or cluster that Ray runs on."""
+def cluster_size() -> tuple[float, float]:
+    """CPUs and GPUs of the machine or cluster that Ray runs on."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("GPU", 0.0)
+    return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
 
 
 def stop_ray() -> None:
@@ -254,9 +261,7 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-def run_trials(
-    driver: Driver, runs: Runs, interrupt: Interrupt, *, workers: int, on_gpu: bool
-) -> None:
+def run_trials(driver: Driver, runs: Runs, interrupt: Interrupt, *, on_gpu: bool) -> None:
     """Runs the driver's trials until it has finished or ``interrupt`` is requested.
 
     ``start_ray`` comes first.
@@ -269,8 +274,8 @@ def run_trials(
         bundle = {"CPU": float(execution.threads)} | ({"GPU": 1.0 if alone else gpu} if gpu else {})
         return tune.PlacementGroupFactory([bundle])
 
-    # One more than runs is in Tune's hands, so that an actor that gets free has work at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
+    # Custom searchers are else held to one trial that waits for its resources.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.in_flight)
     numbers: dict[str, int] = {}
     trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
     with tempfile.TemporaryDirectory(prefix="refinevad-tune-") as scratch, _quiet_tune():

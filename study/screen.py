@@ -137,7 +137,7 @@ class Screen(ABC):
 
     def note(self, text: str) -> None:
         """One line the user should read."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @abstractmethod
     def _show_ended(self, record: TrialRecord) -> None: ...
@@ -198,7 +198,7 @@ class LiveScreen(Screen):
         self._live.stop()
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, highlight=False)
+        self._live.console.print(text, highlight=False, markup=False)
 
     def _show_ended(self, record: TrialRecord) -> None:
         pass  # the next refresh shows it
@@ -213,7 +213,9 @@ class LiveScreen(Screen):
         best = tally.best
         facts.add_row(
             f"best {tally.metric}",
-            f"{best.objective:.4f}  trial {best.number}: {plain(best.params)}" if best else "–",
+            Text(
+                f"{best.objective:.4f}  trial {best.number}: {plain(best.params)}" if best else "–"
+            ),
         )
         running = [
             f"{n}: epoch {epoch}" + (f", {value:.3f}" if math.isfinite(value) else "")

@@ -95,7 +95,9 @@ class OrderedSearch:
             self.restore(params)
             return params
         seed = derived_seed(self._seed, number, "sampler")
-        self._study.sampler = TPESampler(seed=seed)
+        # The space-filling trials are TPE's start; without them it begins with random ones.
+        startup = 1 if len(self._points) else 10
+        self._study.sampler = TPESampler(seed=seed, n_startup_trials=startup)
         trial = self._study.ask(self._distributions)
         self._asked += 1
         return {name: trial.params[name] for name in self._distributions}

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -23,6 +23,7 @@ from refinevad.config import (
     Section,
     TrainConfig,
 )
+from refinevad.errors import InputError
 from refinevad.studyfile import Document, apply_overrides, nearest, read_document, validate
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ Params = dict[str, Any]
 """A trial's searched hyperparameters: field name -> int, float, str, bool or None."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_MAX_COMBINATIONS = 4096
+_MAX_COMBINATIONS = 20_000
 
 
 def _seconds(value: object) -> object:
@@ -169,14 +170,16 @@ class Dimension(Section):
         assert self.log_int is not None
         return IntDistribution(*self.log_int, log=True)
 
-    def samples(self) -> tuple[Any, ...]:
-        """Values worth checking: all choices, both bounds, whole numbers if they are few."""
+    def ends(self) -> tuple[Any, ...]:
+        """All choices, or both bounds."""
         if self.choice is not None:
             return self.choice
-        low, high = self.uniform or self.log_uniform or self.int or self.log_int or (0, 0)
-        if (self.int or self.log_int) and high - low < 64:
-            return tuple(range(round(low), round(high) + 1))
-        return (low, high)
+        return self.uniform or self.log_uniform or self.int or self.log_int or ()
+
+    def all_values(self) -> Sequence[Any]:
+        """All choices, all whole numbers, or both bounds of a real range."""
+        whole = self.int or self.log_int
+        return range(whole[0], whole[1] + 1) if whole else self.ends()
 
 
 class StudyFile(Section):
@@ -193,8 +196,9 @@ class StudyFile(Section):
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Optuna's distribution of every searched field, in the file's order."""
-        return {name: dimension.distribution() for name, dimension in self.space.items()}
+        """Optuna's distribution of every searched field, by name: the order of a file's lines
+        must not change the sequence of trials."""
+        return {name: self.space[name].distribution() for name in sorted(self.space)}
 
     def trial_config(self, params: Mapping[str, Any]) -> Config:
         """The run of one trial: the fixed knobs and its searched ones.
@@ -209,6 +213,16 @@ class StudyFile(Section):
             model=ModelConfig.model_validate(self.model.model_dump() | model),
             train=TrainConfig.model_validate(self.train.model_dump() | train),
         )
+
+    def check_against(self, widths: Mapping[str, int], source: Path) -> None:
+        """Raises InputError where the model wants a modality that the data do not have."""
+        fusions = self.space["fusion"].ends() if "fusion" in self.space else (self.model.fusion,)
+        for fusion in fusions:
+            if fusion != "concat" and fusion not in widths:
+                raise InputError(
+                    f"{source}: fusion = {fusion}, but the data have only {' and '.join(widths)}"
+                    " features; use concat"
+                )
 
     def to_yaml(self) -> str:
         """The study file with every default written out; it can be run as it is."""
@@ -272,7 +286,7 @@ def _check_space(document: Document, study: StudyFile) -> None:
         for section in ("model", "train"):
             if name in (document.data.get(section) or {}):
                 raise document.error(place, f"both searched here and fixed in `{section}`")
-        for value in dimension.samples():
+        for value in dimension.ends():
             _check_value(document, study, place, {name: value})
     _check_combinations(document, study)
 
@@ -292,16 +306,28 @@ def _check_value(
                 raise document.error(place, f"{found!r} is not possible: {message}") from None
 
 
+_DEPENDENT = (
+    ("d_model", "encoder_heads", "shift_groups"),
+    ("d_proj", "injection_heads", "injection"),
+)
+"""Model fields whose values must fit each other (heads must divide widths)."""
+
+
 def _check_combinations(document: Document, study: StudyFile) -> None:
-    """Model fields depend on each other (heads must divide widths): try them together."""
-    searched = [name for name in study.space if name in ModelConfig.model_fields]
-    values = [study.space[name].samples() for name in searched]
-    combinations = itertools.islice(itertools.product(*values), _MAX_COMBINATIONS)
-    for combination in combinations:
-        try:
-            study.trial_config(dict(zip(searched, combination, strict=True)))
-        except ValidationError as error:
-            problem = str(error.errors(include_url=False)[0]["ctx"]["error"])
-            named = [name for name in searched if name in problem]
-            place = ("space", *named[:1])
-            raise document.error(place, f"an impossible combination: {problem}") from None
+    """Tries every combination of the searched fields that depend on each other."""
+    for group in _DEPENDENT:
+        searched = [name for name in group if name in study.space]
+        values = [study.space[name].all_values() for name in searched]
+        if math.prod(map(len, values)) > _MAX_COMBINATIONS:
+            raise document.error(
+                ("space", searched[0]),
+                f"too many combinations of {' and '.join(searched)} to check; use choice",
+            )
+        for combination in itertools.product(*values):
+            try:
+                study.trial_config(dict(zip(searched, combination, strict=True)))
+            except ValidationError as error:
+                problem = str(error.errors(include_url=False)[0]["ctx"]["error"])
+                named = [name for name in searched if name in problem]
+                place = ("space", *named[:1])
+                raise document.error(place, f"an impossible combination: {problem}") from None

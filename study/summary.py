@@ -85,17 +85,16 @@ def print_summary(
             f"[bold]{winner.objective:.4f}[/] at epoch {winner.selected_epoch}",
             highlight=False,
         )
-        console.print(f"  {plain(winner.params)}", highlight=False, soft_wrap=True)
+        console.print(f"  {plain(winner.params)}", highlight=False, soft_wrap=True, markup=False)
         _print_metrics(console, winner, meta)
-    for kind in hardware_kinds(records)[1:2]:
-        console.print(
-            f"trials ran on more than one kind of hardware (also {kind}): the same bits are "
-            "promised on one kind only",
-            style="yellow",
-        )
+    kinds = hardware_kinds(records)
+    if len(kinds) > 1:
+        text = "trials ran on more than one kind of hardware, and the same bits are promised on one"
+        listed = "".join(f"\n  {', '.join(kind.values())}" for kind in kinds)
+        console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
     note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
     console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
-    console.print(f"ledger {folder}", highlight=False, soft_wrap=True)
+    console.print(f"ledger {folder}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:

@@ -107,6 +107,8 @@ def test_a_missing_folder_is_named(desk: Desk, tmp_path: Path) -> None:
         ("space.lr={log_uniform: [0, 1]}", "the lower bound must be above 0"),
         ("space.d_proj={choice: [4, 9]}", "d_proj = 9 is not divisible by injection_heads = 2"),
         ("study.name=../../elsewhere", "study.name"),
+        ("space.d_proj={int: [4, 512]}", "d_proj = 5 is not divisible by injection_heads = 2"),
+        ("data.split_seed=-1", "data.split_seed: found -1"),
     ],
 )
 def test_bad_settings_are_named(desk: Desk, override: str, words: str) -> None:
@@ -115,16 +117,29 @@ def test_bad_settings_are_named(desk: Desk, override: str, words: str) -> None:
     assert len(message.splitlines()) == 1
 
 
+def test_a_modality_the_data_do_not_have_is_named(desk: Desk, tmp_path: Path) -> None:
+    study_on(desk, benchmark(tmp_path / "features"))
+    message = refusal(desk, "--set", "fusion=text")
+    assert "fusion = text, but the data have only visual features" in message
+
+
+def test_a_remedy_that_was_advised_is_accepted(desk: Desk) -> None:
+    run = desk.run("--set", "device=cuda", "--trials", "1")
+    assert run.returncode == 2
+    assert "Ray sees no GPU here; use auto or cpu" in run.stderr
+    assert desk.run("--set", "device=cpu", "--trials", "1").returncode == 0
+
+
 def test_a_flag_that_is_no_number_is_refused(desk: Desk) -> None:
     run = desk.run("--workers", "many")
     assert run.returncode == 2
-    assert "'many' is not a whole number above 0" in run.stderr
+    assert "'many' is not a whole number from 1" in run.stderr
 
 
 def test_no_cluster_at_the_address_is_said(desk: Desk) -> None:
-    run = desk.run("--address", "127.0.0.1:1")
-    assert run.returncode == 2, run.stdout + run.stderr
-    assert "--address 127.0.0.1:1: no Ray cluster there" in run.stderr
+    assert "--address 127.0.0.1:1: no Ray cluster there" in refusal(
+        desk, "--address", "127.0.0.1:1"
+    )
 
 
 @pytest.mark.parametrize("name", ["xd", "ucf"])

@@ -162,6 +162,33 @@ def test_out_of_gpu_memory_is_first_tried_alone_and_does_not_count(tmp_path: Pat
     assert LedgerReader(tmp_path).trials()[0].state == "FAILED"
 
 
+def test_a_failed_trial_has_times_and_a_place(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SMALL_STUDY.replace("retries: 1", "retries: 0"))
+    bench.driver.lost(bench.take().number, "no luck", worker={"host": "somewhere"})
+    record = bench.ledger.trials()[0]
+    assert record.worker == {"host": "somewhere"}
+    assert record.duration_s is not None
+    assert 0 <= record.duration_s < 60
+
+
+def test_a_second_result_does_not_count(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    spec = bench.take()
+    bench.end(spec)
+    bench.end(spec)
+    bench.driver.lost(spec.number, "too late")
+    bench.run_to_the_end()
+    assert [r.state for r in bench.ledger.trials()] == 10 * ["COMPLETE"]
+
+
+def test_the_order_of_the_files_lines_does_not_matter(tmp_path: Path, expected: str) -> None:
+    lines = SMALL_STUDY.splitlines()
+    start = lines.index("space:") + 1
+    text = "\n".join(lines[:start] + lines[: start - 1 : -1])
+    assert text != SMALL_STUDY
+    assert Bench(tmp_path / "s", text).run_to_the_end() == expected
+
+
 def test_a_failed_trial_does_not_stop_the_study(tmp_path: Path) -> None:
     bench = Bench(tmp_path, SMALL_STUDY.replace("retries: 1", "retries: 0"))
     bench.driver.lost(bench.take().number, "no luck")

@@ -34,7 +34,8 @@ def ended(number: int, objective: float, **fields: object) -> TrialRecord:
     return running(number).with_result(TrialResult(**result))
 
 
-FAILED = running(2).with_result(TrialResult("FAILED", None, reason="no luck"))
+REASON = "no luck [enforce fail] with [/data/x.npy]"  # brackets are no markup
+FAILED = running(2).with_result(TrialResult("FAILED", None, reason=REASON))
 DIVERGED = ended(3, 0.0, diverged=True, metrics={})
 RECORDS = [ended(0, 0.5), ended(1, 0.75, state="PRUNED"), FAILED, DIVERGED]
 
@@ -60,7 +61,7 @@ def test_the_tally_counts_what_ended_and_keeps_the_first_best() -> None:
     assert (counts.ended, counts.pruned, counts.diverged, counts.failed) == (5, 1, 1, 1)
     assert counts.best is not None
     assert counts.best.number == 1
-    assert counts.last_failure == "trial 2: no luck"
+    assert counts.last_failure == f"trial 2: {REASON}"
     assert counts.epochs == {}
 
 
@@ -94,10 +95,17 @@ def test_the_live_view_shows_progress_running_trials_best_and_places() -> None:
         "pruned 1",
         "failed 1",
         "workers busy",
-        "trial 2: no luck",
+        f"trial 2: {REASON}",
         "runs/s",
     ):
         assert words in shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_reason_with_brackets_is_shown_as_it_is(terminal: bool) -> None:
+    screen = open_screen(tally(), console(terminal=terminal), {})
+    screen.lost(FAILED, REASON)
+    assert f"trial 2 lost an attempt and runs again: {REASON}" in printed(screen.console)
 
 
 def test_a_terminal_gets_the_live_view_and_a_file_gets_lines() -> None:
@@ -114,7 +122,7 @@ def test_earlier_sessions_count_but_not_for_the_pace() -> None:
 
 
 def test_a_trial_in_one_line() -> None:
-    assert describe(FAILED) == "trial 2 FAILED: no luck"
+    assert describe(FAILED) == f"trial 2 FAILED: {REASON}"
     assert describe(RECORDS[1]).startswith("trial 1 pruned 0.7500 (epoch 1 of 1) in 2.5 s")
 
 

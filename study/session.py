@@ -1,0 +1,232 @@
+"""One session of a study: from the open ledger to the summary, or to the user's Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from refinevad.data import Store
+from refinevad.errors import InputError
+from study.checkpoints import Checkpoints
+from study.driver import Driver
+from study.ledger import Ledger
+from study.publish import start_publisher, wait_publisher
+from study.record import StudyMeta, TrialRecord
+from study.screen import Screen, Tally, open_screen
+from study.space import StudyFile
+from study.summary import print_summary, trials_table
+from study.tracking import redact
+
+PATIENCE = 300.0
+"""Seconds the end of a study waits for MLflow to have caught up."""
+PATIENCE_AFTER_CTRL_C = 2.0
+_PACKAGES = ("torch", "numpy", "scipy", "ray", "optuna", "mlflow")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and with what a session runs: nothing here changes a result."""
+
+    folder: Path
+    """``runs/<study>``."""
+    tracking_uri: str | None
+    """None: nothing is published."""
+    workers: int | None
+    """None: as many as there are cores."""
+    address: str | None
+    """A Ray cluster; None: Ray is started on this machine."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session left."""
+
+    records: list[TrialRecord]
+    interrupted: bool
+    published: bool
+
+
+def run_session(file: StudyFile, store: Store, place: Place, console: Console) -> Outcome:
+    """Begins, resumes or extends the study and runs what is left of it.
+
+    Raises:
+        InputError: Another driver holds the study, its settings changed, there is no cluster at
+            the address, or no GPU where one is demanded.
+    """
+    if place.address is not None:
+        from study.ray_backend import require_listener
+
+        require_listener(place.address)  # before anything is written
+    ledger = Ledger(place.folder, study_meta(file, store))
+    try:
+        _say(console, [ledger.recovered, *_changed_versions(ledger.meta)], style="yellow")
+        (place.folder / "study.yaml").write_text(file.to_yaml())
+        return _Session(file, store, place, console, ledger).run()
+    finally:
+        ledger.close()
+
+
+class _Session:
+    def __init__(
+        self, file: StudyFile, store: Store, place: Place, console: Console, ledger: Ledger
+    ) -> None:
+        self._file, self._store, self._place = file, store, place
+        self._console, self._ledger = console, ledger
+
+    def run(self) -> Outcome:
+        """Runs, prints the summary, and waits for MLflow."""
+        driver, screen = self._driver()
+        if driver.finished:
+            text = f"{self._file.study.name}: all {self._file.study.trials} trials have run already"
+            _say(self._console, [text])
+            publisher = self._publisher()
+        else:
+            publisher = self._run_trials(driver, screen)
+        records = self._ledger.trials()
+        trials_table(records).to_csv(self._place.folder / "trials.csv", index=False)
+        print_summary(
+            self._console,
+            self._ledger.meta,
+            records,
+            folder=self._place.folder,
+            reproducible=self._file.execution.deterministic,
+            synthetic=self._file.data.synthetic is not None,
+        )
+        patience = PATIENCE if driver.finished else PATIENCE_AFTER_CTRL_C
+        published = publisher is None or wait_publisher(publisher, patience)
+        return Outcome(records, interrupted=not driver.finished, published=published)
+
+    def _driver(self) -> tuple[Driver, Screen]:
+        file, place = self._file, self._place
+        objective = f"{file.objective.metric} on {file.objective.split}"
+        workers = place.workers or _cores() // file.execution.threads or 1
+        tally = Tally(trials=file.study.trials, workers=workers, metric=objective)
+        uri = place.tracking_uri
+        places = {"ledger": str(place.folder), "mlflow": redact(uri) if uri else "off"}
+        screen = open_screen(tally, self._console, places)
+        screen.restore(self._ledger.trials())
+        checkpoints = Checkpoints(place.folder / "checkpoints", file.execution.keep_checkpoints)
+        return Driver(file, self._ledger, checkpoints, screen, in_flight=workers), screen
+
+    def _run_trials(self, driver: Driver, screen: Screen) -> subprocess.Popen[bytes] | None:
+        from study.ray_backend import Interrupt, cluster_size, run_trials, start_ray, stop_ray
+        from study.trial import RefineVADRuns
+
+        file, tally = self._file, screen.tally
+        threads = file.execution.threads
+        try:
+            start_ray(workers=tally.workers, threads=threads, address=self._place.address)
+            cpus, gpus = cluster_size()
+            if self._place.address and self._place.workers is None:
+                driver.in_flight = tally.workers = max(1, int(cpus) // threads)
+            device = self._device(gpus)
+            publisher = self._publisher()
+            self._say_begin(tally)
+            runs = RefineVADRuns(file, self._store.path.resolve(), self._store.fingerprint, device)
+            # Ray takes the signals when it starts, so that we come after it.
+            with Interrupt(screen.note).installed() as interrupt, screen:
+                run_trials(driver, runs, interrupt, on_gpu=device == "cuda")
+        finally:
+            stop_ray()
+        if tally.ended > tally.resumed:
+            seconds = time.monotonic() - tally.begun
+            text = f"{tally.ended - tally.resumed} trials in {seconds:.1f} s"
+            _say(self._console, [f"{text}, workers busy {tally.busy_percent():.0f}%"])
+        return publisher
+
+    def _device(self, gpus: float) -> Literal["cpu", "cuda"]:
+        wanted = self._file.execution.device
+        if wanted == "cuda" and not gpus:
+            raise InputError("execution.device: cuda, but Ray sees no GPU here; use auto or cpu")
+        return "cuda" if gpus and wanted != "cpu" else "cpu"
+
+    def _publisher(self) -> subprocess.Popen[bytes] | None:
+        uri = self._place.tracking_uri
+        return start_publisher(self._place.folder, uri) if uri else None
+
+    def _say_begin(self, tally: Tally) -> None:
+        name, trials = self._file.study.name, self._file.study.trials
+        if tally.ended:
+            _say(self._console, [f"resuming {name}: {tally.ended} of {trials} trials are done"])
+        selected = ", selected on test" if self._file.objective.split == "test" else ""
+        workers = f"{tally.workers} worker{'s' if tally.workers > 1 else ''}"
+        _say(
+            self._console,
+            [f"{name}: {trials} trials, {workers}, objective {tally.metric}{selected}"],
+        )
+
+
+def study_meta(file: StudyFile, store: Store) -> StudyMeta:
+    """The description of the study that a file and its data make, now and here."""
+    return StudyMeta(
+        name=file.study.name,
+        uid=uuid.uuid4().hex[:12],
+        hash=file.hash(store.fingerprint),
+        config=file.model_dump(mode="json"),
+        determinants=file.determinants(),
+        fingerprint=store.fingerprint,
+        metric=file.objective.metric,
+        split=file.objective.split,
+        created=time.time(),
+        git_commit=_git_commit(),
+        versions=_versions(),
+        trials=file.study.trials,
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | packages
+
+
+def _changed_versions(meta: StudyMeta) -> list[str]:
+    """A study resumed with other libraries may go on with other trials: say so."""
+    now = _versions()
+    changed = [
+        f"{name} {was} -> {now[name]}"
+        for name, was in meta.versions.items()
+        if now.get(name, was) != was
+    ]
+    if not changed:
+        return []
+    return [
+        f"this study was begun with other versions ({', '.join(changed)}): the same bits are "
+        "promised for the same versions only"
+    ]
+
+
+def _git_commit() -> str | None:
+    """Commit of this source tree, ``+`` when files differ from it; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", *command], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _cores() -> int:
+    """Cores this process may use (a container or ``taskset`` may have given it fewer)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _say(console: Console, lines: list[str | None], style: str | None = None) -> None:
+    for line in lines:
+        if line:
+            console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
