@@ -21,6 +21,7 @@ from refinevad.errors import InputError
 
 if TYPE_CHECKING:
     from refinevad.checkpoint import Meta
+    from refinevad.scoring import Length
 
 Array = NDArray[Any]
 
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
         model.to(resolved.device),
         features,
         segments=args.segments or int(meta.extra.get("segments", DEFAULT_SEGMENTS)),
-        length="full" if args.full else "segments",
+        length=_length(args, meta),
     )
     out = make_folder(args.out)
     seconds = SNIPPET_FRAMES / args.fps
@@ -115,13 +116,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="score snippet by snippet instead of in segments spread over the snippets",
+        help="score snippet by snippet instead of in segments spread over the snippets (default: "
+        "as the test set was, data.test_length)",
     )
     parser.add_argument(
         "--segments",
         type=positive,
         metavar="T",
-        help="segments of the video (default: as in training)",
+        help="score in this many segments (default: as in training)",
     )
     parser.add_argument(
         "--out",
@@ -142,6 +144,14 @@ def _fps(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames per second")
     return value
+
+
+def _length(args: argparse.Namespace, meta: Meta) -> Length:
+    """Of the flags, else as the test scores were made that come with the checkpoint."""
+    if args.full:
+        return "full"
+    full = meta.extra.get("test_length") == "full" and args.segments is None
+    return "full" if full else "segments"
 
 
 def _features(first: Path, text: Path | None, meta: Meta) -> Array:

@@ -12,13 +12,13 @@ import torch
 from refinevad import checkpoint, cli, score
 from refinevad.config import ModelConfig
 from refinevad.model import RefineVAD
-from refinevad.scoring import score_video
+from refinevad.scoring import Length, score_video
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 VIDEO = "Abuse001_x264"
 
 
-def _checkpoint(path: Path, widths: dict[str, int]) -> None:
+def _checkpoint(path: Path, widths: dict[str, int], **extra: str) -> None:
     torch.manual_seed(0)
     model = RefineVAD(CONFIG, widths, 2)
     with torch.no_grad():  # a fresh head hardly tells segments apart
@@ -29,7 +29,7 @@ def _checkpoint(path: Path, widths: dict[str, int]) -> None:
         model=CONFIG,
         categories=("Abuse", "Arson"),
         widths=widths,
-        extra={"segments": 8},
+        extra={"segments": 8, **extra},
     )
 
 
@@ -79,6 +79,27 @@ def test_the_csv_has_a_row_per_snippet_with_frames_seconds_and_the_models_score(
         "score": "",
     }
     assert (folder / "out" / f"{VIDEO}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("written", "flags", "length", "segments"),
+    [
+        ("full", [], "full", 8),
+        ("segments", [], "segments", 8),
+        ("segments", ["--full"], "full", 8),
+        ("full", ["--segments", "4"], "segments", 4),
+    ],
+)
+def test_a_video_is_scored_as_the_checkpoints_test_set_was_unless_a_flag_says_otherwise(
+    folder: Path, written: str, flags: list[str], length: Length, segments: int
+) -> None:
+    _checkpoint(folder / "one", {"visual": 6}, test_length=written)
+    assert _run(folder, *flags) == 0
+    model, _ = checkpoint.load(folder / "one")
+    features = np.load(folder / f"{VIDEO}.npy")[:, None]
+    expected, _ = score_video(model, features, segments=segments, length=length)
+    found = [float(row["score"]) for row in _rows(folder)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_crops_of_a_video_are_averaged(folder: Path) -> None:
