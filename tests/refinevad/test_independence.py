@@ -1,15 +1,20 @@
-"""``refinevad`` is a library of its own: none of the platform is imported by it."""
+"""``refinevad`` is a library of its own: nothing that only the platform needs is imported by it."""
 
 from __future__ import annotations
 
+import ast
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import refinevad
 
-PLATFORM = ("ray", "optuna", "mlflow", "study")
+ROOT = Path(__file__).parents[2]
+EXTRAS = ("ray", "optuna", "mlflow", "pandas", "sklearn", "scipy", "pyarrow")
+"""What the extra ``study`` installs, as it is imported."""
 
 
 def modules() -> list[str]:
@@ -22,18 +27,36 @@ def test_no_module_imports_the_platform() -> None:
     code = (
         "import importlib, sys\n"
         f"for name in {modules()!r}: importlib.import_module(name)\n"
-        f"print([p for p in {PLATFORM!r} if p in sys.modules])"
+        f"print([p for p in {(*EXTRAS, 'study')!r} if p in sys.modules])"
     )
-    root = Path(__file__).parents[2]
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"
+
+
+def test_all_that_the_extra_study_installs_is_kept_out() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = [
+        re.split(r"[\[>]", line, maxsplit=1)[0]
+        for line in project["optional-dependencies"]["study"]
+    ]
+    assert sorted(name.replace("scikit-learn", "sklearn") for name in extra) == sorted(EXTRAS)
+    base = [line.partition(">")[0] for line in project["dependencies"]]
+    imports = {"yaml" if name == "pyyaml" else name for name in base}
+    found: set[str] = set()
+    for path in (ROOT / "refinevad").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    assert found - sys.stdlib_module_names - {"refinevad"} == imports
 
 
 def test_it_trains_where_the_platform_cannot_be_imported(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        f"for name in {PLATFORM[:3]!r}: sys.modules[name] = None\n"  # an import of it fails
+        f"for name in {EXTRAS!r}: sys.modules[name] = None\n"  # an import of it fails
         "from refinevad.train import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -44,12 +67,11 @@ def test_it_trains_where_the_platform_cannot_be_imported(tmp_path: Path) -> None
         "train: {epochs: 1, batch_size: 16}\n"
     )
     out, stores = tmp_path / "out", tmp_path / "stores"
-    root = Path(__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", code, "--config", space, "--out", out, "--stores", stores],
         capture_output=True,
         text=True,
-        cwd=root,
+        cwd=ROOT,
     )
     assert run.returncode == 0, run.stderr
     assert (out / "checkpoint.safetensors").exists()
