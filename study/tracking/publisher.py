@@ -293,8 +293,8 @@ class Publisher:
         self._tables_due = time.monotonic() + TABLE_SECONDS
 
     def _upload_files(self, shown: _Shown) -> None:
-        """The study file and the report; checkpoints only if they are not there yet: they are big
-        and, named after their trial, never change."""
+        """The study file; checkpoints only if they are not there yet: they are big and, named
+        after their trial, never change. One that is being written has another name."""
         folder = self._reader.folder
         for name in FILES:
             if (folder / name).is_file():
@@ -303,7 +303,7 @@ class Publisher:
             Path(info.path).name
             for info in shown.client.list_artifacts(shown.parent_id, "checkpoints")
         }
-        for file in sorted(folder.glob("checkpoints/*")):
+        for file in sorted(folder.glob("checkpoints/*.safetensors")):
             if file.is_file() and file.name not in there:
                 shown.client.log_artifact(shown.parent_id, str(file), "checkpoints")
 

@@ -141,9 +141,15 @@ def _flatten(section: Mapping[str, Any], prefix: str) -> dict[str, str]:
 
 
 def trial_times(trial: TrialRecord, meta: StudyMeta) -> tuple[float, float]:
-    """Start and end in unix seconds. A trial that never started (no node came up) has none."""
-    finished = trial.finished or trial.started or meta.created
-    return trial.started or finished, finished
+    """Start and end in unix seconds; what is not known is taken from the other.
+
+    A record with neither, of a trial that never started, stands at the beginning of its study and
+    takes no time. A clock that was set back in between gives no negative duration.
+    """
+    known = [time for time in (trial.started, trial.finished) if time is not None]
+    if not known:
+        return meta.created, meta.created
+    return known[0], max(known)
 
 
 def trial_points(trial: TrialRecord, meta: StudyMeta) -> list[Point]:
@@ -186,14 +192,16 @@ def study_points(trials: Sequence[TrialRecord], meta: StudyMeta, start: int) -> 
     best: float | None = None
     counts = dict.fromkeys(("complete", "pruned", "failed", "diverged"), 0)
     points: list[Point] = []
+    at = 0
     for trial in itertools.takewhile(lambda trial: trial.ended, trials):
         counts[trial.state.lower()] += 1
         counts["diverged"] += trial.diverged
         if trial.objective is not None and not trial.diverged:  # as `record.best`
             best = trial.objective if best is None else max(best, trial.objective)
+        # Later trials may have ended earlier; a curve over time does not run backwards.
+        at = max(at, milliseconds(trial_times(trial, meta)[1]))
         if trial.number < start:
             continue
-        at = milliseconds(trial_times(trial, meta)[1])
         values = {"objective": trial.objective, "best_objective": best}
         values |= {f"trials/{state}": float(count) for state, count in counts.items()}
         points += [Point(n, v, at, trial.number) for n, v in values.items() if v is not None]

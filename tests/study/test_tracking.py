@@ -124,6 +124,44 @@ def test_states_map_as_in_mlflows_own_optuna_storage(tmp_path: Path, uri: str) -
     assert children[2].data.tags["reason"] == "out of memory"
 
 
+@pytest.mark.parametrize(
+    ("started", "finished", "shown_times"),
+    [
+        (None, None, (0, 0)),  # it never started: the study's beginning
+        (7.0, None, (7, 7)),
+        (None, 7.0, (7, 7)),
+        (7.0, 5.0, (7, 7)),  # the clock was set back
+    ],
+)
+def test_a_failed_trial_without_times_is_shown_all_the_same(
+    tmp_path: Path,
+    uri: str,
+    started: float | None,
+    finished: float | None,
+    shown_times: tuple[int, int],
+) -> None:
+    ledger = Ledger(tmp_path / "xd", meta("xd"))
+    begin(ledger, 2)
+    ledger.finish(0, result(0))
+    failed = dataclasses.replace(
+        result(1, state="FAILED"),
+        started=None if started is None else CREATED + started,
+        finished=None if finished is None else CREATED + finished,
+    )
+    ledger.finish(1, failed)
+    publisher = Publisher(LedgerReader(tmp_path / "xd"), uri)
+    publisher.publish_new()
+    publisher.finish()
+    parent, children = shown(uri)
+    run = children[1]
+    assert run.info.status == "FAILED"
+    times = [(time - CREATED * 1000) / 1000 for time in (run.info.start_time, run.info.end_time)]
+    assert times == list(shown_times)
+    at = [time for _, _, time in history(uri, parent, "trials/failed")]
+    assert len(at) == 2
+    assert at == sorted(at), "the study's curve runs back in time"
+
+
 def test_only_what_is_new_is_published(tmp_path: Path, uri: str) -> None:
     ledger = Ledger(tmp_path / "xd", meta("xd"))
     add(ledger, 2)
@@ -264,6 +302,7 @@ def test_at_the_end_the_study_holds_its_table_file_and_checkpoints(
     (folder / "study.yaml").write_text("study: {name: xd}\n")
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "trial-0003.safetensors").write_bytes(b"weights")
+    (folder / "checkpoints" / ".trial-0002.part").write_bytes(b"wei")  # of a killed driver
     reader = LedgerReader(folder)
     Publisher(reader, uri).finish()
     parent, _ = shown(uri)
@@ -272,6 +311,7 @@ def test_at_the_end_the_study_holds_its_table_file_and_checkpoints(
     there = Path(client.download_artifacts(parent.info.run_id, ""))
     assert (there / "study.yaml").read_text() == "study: {name: xd}\n"
     assert (there / "checkpoints" / "trial-0003.safetensors").read_bytes() == b"weights"
+    assert len(list((there / "checkpoints").iterdir())) == 1
     table = trials_table(reader.trials())
     assert (there / "trials.csv").read_text() == table.to_csv(index=False)
     read = pd.read_parquet(there / "trials.parquet")
