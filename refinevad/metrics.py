@@ -4,9 +4,11 @@ A snippet of 16 frames has one score, ``p`` positive and ``16 - p`` negative fra
 with these weights gives what the field gets by repeating every score 16 times, on a sixteenth of
 the rows. All metrics are fractions in [0, 1]; one that is undefined (a class is absent) is NaN.
 
-AP is scikit-learn's ``average_precision_score``. The trapezoid under the precision-recall curve,
-which some published numbers are, flatters tied scores (a constant score per video gives XD 0.749
-instead of 0.499), so it is reported as ``pr_auc_trapz`` and never called AP.
+AP and AUC equal scikit-learn's ``average_precision_score`` and ``roc_auc_score``
+(``tests/refinevad/test_metrics.py``), which is not needed here. The trapezoid under the
+precision-recall curve, which some published numbers are, flatters tied scores (a constant score
+per video gives XD 0.749 instead of 0.499), so it is reported as ``pr_auc_trapz`` and never called
+AP.
 """
 
 from __future__ import annotations

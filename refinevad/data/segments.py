@@ -33,7 +33,7 @@ def pool_rows(
     rows: npt.NDArray[np.float32], edges: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Pools the segments between consecutive edges; edges[0] is row 0, edges[-1] the end."""
-    # A loop of few sums: 25 times faster here than np.add.reduceat, which strides along axis 0.
+    # A loop of few sums, each along contiguous rows; np.add.reduceat strides along axis 0.
     starts, sizes = edges[:-1], np.maximum(np.diff(edges), 1)
     pooled = np.stack([rows[s : s + k].sum(axis=0) for s, k in zip(starts, sizes, strict=True)])
     pooled /= sizes.astype(np.float32).reshape(-1, *(1,) * (rows.ndim - 1))

@@ -13,8 +13,8 @@ LEVELS = 2**16
 class Dropout(nn.Module):
     """As ``nn.Dropout``: zero with probability p, else times 1 / (1 - p); identity in evaluation.
 
-    On a CPU torch draws one number per element, one after the other: a sixth of a training step.
-    Here every 64-bit draw decides on four elements. Like torch's, it follows ``manual_seed``.
+    On a CPU torch draws one number per element, one after the other, which a training step waits
+    for. Here every 64-bit draw decides on four elements. Like torch's, it follows ``manual_seed``.
     Elsewhere it is torch's own, which is a single kernel.
     """
 

@@ -123,8 +123,8 @@ def test_a_category_is_judged_with_the_normal_videos_and_alone() -> None:
     }
 
 
-def _floor_of_annotations(annotations: Path, frames: dict[str, int]) -> dict[str, float]:
-    """The floor of a data set from its annotation file; ``frames``: length of each test video."""
+def _ground_truth(annotations: Path, frames: dict[str, int]) -> tuple[Array, Array, Array]:
+    """Truth, offsets and abnormal of an annotation file; ``frames``: length of each test video."""
     events: dict[str, list[tuple[int, int]]] = {}
     for line in annotations.read_text().splitlines():  # `name [Class] start end …`; -1: none
         name, *rest = line.split()
@@ -139,19 +139,23 @@ def _floor_of_annotations(annotations: Path, frames: dict[str, int]) -> dict[str
         truth.append(positive.reshape(-1, 16).sum(1))
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in truth])])
     abnormal = np.array([bool(events.get(name)) for name in frames])
-    return video_label_floor(np.concatenate(truth), offsets, abnormal)
+    return np.concatenate(truth), offsets, abnormal
 
 
 def test_the_floors_of_ucf_and_xd_are_the_known_ones(real_data: Path) -> None:
     ucf = real_data / "ucf-crime-captions"
     table = pd.read_csv(ucf / "frames.csv").query("split == 'test'")
     frames = dict(zip(table["video"], table["n_frames"], strict=True))
-    floor = _floor_of_annotations(ucf / "Temporal_Anomaly_Annotation.txt", frames)
+    floor = video_label_floor(*_ground_truth(ucf / "Temporal_Anomaly_Annotation.txt", frames))
     assert floor["auc"] == pytest.approx(0.816, abs=5e-4)
     assert floor["ap"] == pytest.approx(0.182, abs=5e-4)
 
     xd = real_data / "xd-violence-lists"
     table = pd.read_csv(xd / "test_frames.csv")
     frames = dict(zip(table["video"], table["n_frames"], strict=True))
-    floor = _floor_of_annotations(xd / "annotations.txt", frames)
+    truth, offsets, abnormal = _ground_truth(xd / "annotations.txt", frames)
+    floor = video_label_floor(truth, offsets, abnormal)
     assert floor["ap"] == pytest.approx(0.499, abs=5e-4)
+    label = np.repeat(abnormal, np.diff(offsets)).astype(np.float32)
+    flattered = frame_metrics(label, truth, offsets, abnormal)
+    assert flattered["pr_auc_trapz"] == pytest.approx(0.749, abs=5e-4)
