@@ -53,6 +53,17 @@ def test_all_that_the_extra_study_installs_is_kept_out() -> None:
     assert found - sys.stdlib_module_names - {"refinevad"} == imports
 
 
+def test_the_commands_are_the_verbs_that_the_package_names() -> None:
+    commands = {
+        path.stem
+        for path in (ROOT / "refinevad").rglob("*.py")
+        if 'if __name__ == "__main__":' in path.read_text()
+    }
+    named = re.search(r"is a command \((.*?):", refinevad.__doc__ or "", flags=re.DOTALL)
+    assert named is not None
+    assert set(re.findall(r"``(\w+)``", named[1])) == commands
+
+
 def test_it_trains_where_the_platform_cannot_be_imported(tmp_path: Path) -> None:
     code = (
         "import sys\n"
