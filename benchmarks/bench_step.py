@@ -40,9 +40,12 @@ def stepper(
     return step
 
 
-def gemm_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """GFLOP/s of a large square product, the best of several."""
-    n = 2048 if device.type == "cpu" else 8192
+GEMM_SIZE = {"cpu": 2048, "cuda": 8192}
+
+
+def multiplier(dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
+    """A large square product: the machine's own speed in this precision."""
+    n = GEMM_SIZE[device.type]
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
 
     def multiply() -> None:
@@ -50,8 +53,7 @@ def gemm_peak(dtype: torch.dtype, device: torch.device) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    seconds = alternate({"gemm": multiply}, repeats=8)["gemm"]
-    return 2 * n**3 / min(seconds) / 1e9
+    return multiply
 
 
 def main() -> None:
@@ -87,15 +89,17 @@ def main() -> None:
                 return objective(model(x, labels=labels), labels, train, None).total
 
         sides[f"refinevad {name}"] = stepper(model, loss, fused=True, device=device)
-    seconds = alternate(sides, repeats=args.repeats)
+    gemms = {
+        "fp32": multiplier(torch.float32, device),
+        "bf16": multiplier(torch.bfloat16, device),
+    }
+    seconds = alternate(sides | gemms, repeats=args.repeats)
+    work = 2 * GEMM_SIZE[device.type] ** 3 / 1e9
+    peaks = {name: work / min(seconds.pop(name)) for name in gemms}
 
     # 6 FLOPs per weight and token in encoder, fusion and scorer: what GEMMs must do at least.
     weights = 2 * (4 * d * d + 2 * d * 2048) + d * d + 2 * (d * 512 + 512 * 128)
     flops = 6 * weights * BATCH * SEGMENTS
-    peaks = {
-        "fp32": gemm_peak(torch.float32, device),
-        "bf16": gemm_peak(torch.bfloat16, device),
-    }
     base = spread(seconds["plain fp32"])["median"]
     rows = []
     for name, values in seconds.items():
