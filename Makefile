@@ -12,6 +12,7 @@ help:  ## show the targets
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: $(PYTHON) is older than 3.11; say make PYTHON=python3.11" >&2; exit 2; }
+	@echo "installing into $(VENV): a minute or more, by the network"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@

@@ -24,7 +24,7 @@ def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) 
         print(f"error: {error}", file=sys.stderr)
         status = BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         status = INTERRUPTED
     except BrokenPipeError:  # `… | head`: the reader has seen enough
         sys.stderr.close()

@@ -185,12 +185,14 @@ def apply_overrides(
 
 
 def nearest(name: object, known: Iterable[object]) -> str:
-    """``; did you mean `x`?`` where something known is close, else what is known."""
+    """``; did you mean `x`?`` where something known is close, else what is known, or who knows."""
     names = [str(k) for k in known]
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean `{close[0]}`?"
-    return f"; known: {', '.join(names)}" if 0 < len(names) <= 15 else ""
+    if len(names) > 15:
+        return "; `python -m refinevad.train --help` lists the keys"
+    return f"; known: {', '.join(names)}" if names else ""
 
 
 def _dotted(location: Sequence[str | int]) -> str:
@@ -281,6 +283,10 @@ def _problem(model: type[BaseModel], location: Location, detail: Any) -> str:
         return str(detail["ctx"]["error"])
     if kind == "literal_error":
         return f"found {found!r}, allowed: {detail['ctx']['expected']}"
+    if kind in ("int_parsing", "int_type", "int_from_float"):
+        return f"found {found!r}, expected a whole number"
+    if kind in ("float_parsing", "float_type"):
+        return f"found {found!r}, expected a number"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"found {found!r}, expected a section of `key: value` lines"
     message = detail["msg"][:1].lower() + detail["msg"][1:]

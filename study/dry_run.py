@@ -22,19 +22,20 @@ def print_dry_run(
     console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
 ) -> None:
     """The resolved study, its fingerprints, ten configurations and a cost forecast."""
+    shown = sampled(file, _SHOWN)
+    seconds, epochs = measure_epoch(file, store, shown)  # first: it finds what cannot be trained
     console.print(file.to_yaml(), highlight=False, markup=False, soft_wrap=True)
     console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
     console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
-    shown = sampled(file, _SHOWN)
     kind = "first of the space-filling sequence" if file.search.space_filling else "at random"
     console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
     for number, params in enumerate(shown):
         console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
-    seconds, epochs = measure_epoch(file, store, shown)
+    at_once = f"{workers} worker{'s' if workers > 1 else ''}"
     total = seconds * epochs * file.study.trials / workers
     console.print(
         f"\nforecast: {file.study.trials} trials x {epochs:.1f} epochs x {seconds:.2f} s "
-        f"(one epoch, measured now) / {workers} workers = {clock(total)} without pruning; "
+        f"(one epoch, measured now) / {at_once} = {clock(total)} without pruning; "
         "wider and narrower configurations differ",
         highlight=False,
         soft_wrap=True,

@@ -24,6 +24,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from refinevad.errors import InputError
+from refinevad.studyfile import nearest
 from study.journal import (
     JOURNAL,
     BatchingJournal,
@@ -57,9 +58,10 @@ class LedgerReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not (folder / JOURNAL).is_file():
+            there = [path.parent.name for path in folder.parent.glob(f"*/{JOURNAL}")]
             raise InputError(
-                f"{folder}: no study here; start one with "
-                f"`python -m study.run --space search_spaces/{folder.name}.yaml`"
+                f"{folder}: no study here{nearest(folder.name, there)}"
+                " (`python -m study.run --space FILE` starts one)"
             )
         self._attach(reading_journal(folder / JOURNAL))
         if not self._find_study():
@@ -182,14 +184,17 @@ class Ledger(LedgerReader):
                 f"the data themselves: fingerprint was {old.fingerprint[:12]}, "
                 f"is {new.fingerprint[:12]}"
             )
-        asked = len(self._storage.get_all_trials(self._study_id, deepcopy=False))
-        if new.trials < asked:
-            changes.append(f"study.trials: {new.trials}, but {asked} were already asked")
         if changes:
             raise InputError(
                 f"{self.folder}: this study was begun with other settings; put them back, or give "
                 "the study a new name (--set study.name=…). Changed:\n"
                 + "\n".join(f"  {change}" for change in changes)
+            )
+        asked = len(self._storage.get_all_trials(self._study_id, deepcopy=False))
+        if new.trials < asked:
+            raise InputError(
+                f"{self.folder}: trials = {new.trials}, but {asked} were asked already; "
+                f"give --trials {asked} or more"
             )
         if new.trials != old.trials:
             self._storage.set_study_user_attr(self._study_id, "trials", new.trials)

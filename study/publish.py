@@ -98,8 +98,9 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
         where = redact(uri).rstrip("/") + publisher.page
     else:
         where = f"run `mlflow ui`, open http://127.0.0.1:5000{publisher.page}"
+    ended = sum(trial.ended for trial in reader.trials())
     return (
-        f"{reader.meta.name}: {done} of {len(reader.trials())} trials to {redact(uri)}\n"
+        f"{reader.meta.name}: {done} of {ended} ended trials to {redact(uri)}\n"
         f"To look at it: {where}"
     )
 

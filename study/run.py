@@ -34,15 +34,22 @@ def main(argv: list[str]) -> int:
     folder = args.runs / file.study.name
     if args.dry_run:
         from study.dry_run import print_dry_run
+        from study.session import default_workers
 
-        print_dry_run(console, file, store, workers=args.workers or 1, folder=folder)
+        workers = args.workers or default_workers(file.execution.threads)
+        print_dry_run(console, file, store, workers=workers, folder=folder)
         return 0
 
     from study.record import best
     from study.session import Place, run_session
 
     place = Place(folder, _tracking_uri(args.tracking_uri), args.workers, args.address)
-    outcome = run_session(file, store, place, console)
+    try:
+        outcome = run_session(file, store, place, console)
+    except KeyboardInterrupt:  # before Ray had started: later ones end a session in order
+        again = shlex.join(["python", "-m", "study.run", *argv])
+        console.print(f"\ninterrupted; nothing is lost, the same command goes on:\n  {again}")
+        return cli.INTERRUPTED
     for line in _advice(argv, args, file, place, outcome):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if outcome.interrupted:
@@ -69,13 +76,15 @@ def _advice(
         lines.append(f"  {_view(place.tracking_uri)}")
     winner = best(outcome.records)
     if not outcome.interrupted:
-        more = ["--trials", str(10 * file.study.trials)]
+        more = ["--trials", str(2 * file.study.trials)]
         command = ["python", "-m", "study.run", *_without_trials(argv), *more]
         lines.append(f"  {shlex.join(command)}   # extends the study")
     if winner:
         checkpoint = Checkpoints(place.folder / "checkpoints", 0).path(winner.number)
         if checkpoint.exists():
-            config = ["--config", str(place.folder / "study.yaml"), "--stores", str(args.stores)]
+            config = ["--config", str(place.folder / "study.yaml")]
+            if args.stores != Path("stores"):
+                config += ["--stores", str(args.stores)]
             command = ["python", "-m", "refinevad.evaluate", "--checkpoint", str(checkpoint)]
             lines.append(f"  {shlex.join([*command, *config])}")
     return lines

@@ -224,8 +224,8 @@ class LiveScreen(Screen):
         facts.add_row("running", "   ".join(running[:12]) or "starting workers …")
         facts.add_row(
             "so far",
-            f"pruned {tally.pruned}   diverged {tally.diverged}   failed {tally.failed}   "
-            f"workers busy {tally.busy_percent():.0f}%",
+            f"pruned {tally.pruned}   diverged {tally.diverged}   failed {tally.failed}"
+            + (f"   workers busy {tally.busy_percent():.0f}%" if running else ""),
         )
         if tally.last_failure:
             facts.add_row("last failure", Text(tally.last_failure, style="yellow"))

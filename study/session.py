@@ -108,7 +108,7 @@ class _Session:
     def _driver(self) -> tuple[Driver, Screen]:
         file, place = self._file, self._place
         objective = f"{file.objective.metric} on {file.objective.split}"
-        workers = place.workers or _cores() // file.execution.threads or 1
+        workers = place.workers or default_workers(file.execution.threads)
         tally = Tally(trials=file.study.trials, workers=workers, metric=objective)
         uri = place.tracking_uri
         places = {"ledger": str(place.folder), "mlflow": redact(uri) if uri else "off"}
@@ -219,11 +219,11 @@ def _git_commit() -> str | None:
     return head + ("+" if changed else "")
 
 
-def _cores() -> int:
-    """Cores this process may use (a container or ``taskset`` may have given it fewer)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def default_workers(threads: int) -> int:
+    """Trials of ``threads`` threads that the cores this process may use can run at once."""
+    if hasattr(os, "sched_getaffinity"):  # a container or `taskset` may have given it fewer
+        return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, (os.cpu_count() or 1) // threads)
 
 
 def _say(console: Console, lines: list[str | None], style: str | None = None) -> None:

@@ -50,6 +50,12 @@ def _none(value: object) -> object:
     return None if value == "none" else value
 
 
+def _section_or_none(value: object) -> object:
+    if isinstance(value, str) and value != "none":
+        raise ValueError(f"found {value!r}; expected none, or percentile, warmup_epochs, …")
+    return _none(value)
+
+
 class StudySection(Section):
     """Which study, how long, which seed."""
 
@@ -188,7 +194,7 @@ class StudyFile(Section):
     study: StudySection
     objective: ObjectiveConfig = ObjectiveConfig()
     search: SearchSection = SearchSection()
-    pruning: Annotated[PruningSection | None, BeforeValidator(_none)] = None
+    pruning: Annotated[PruningSection | None, BeforeValidator(_section_or_none)] = None
     execution: ExecutionSection = ExecutionSection()
     data: DataConfig
     model: ModelConfig = ModelConfig()
@@ -285,7 +291,8 @@ def _check_space(document: Document, study: StudyFile) -> None:
             raise document.error(place, f"unknown hyperparameter{nearest(name, fields)}")
         for section in ("model", "train"):
             if name in (document.data.get(section) or {}):
-                raise document.error(place, f"both searched here and fixed in `{section}`")
+                both = f"both searched here and fixed in `{section}`; remove one"
+                raise document.error(place, both)
         for value in dimension.ends():
             _check_value(document, study, place, {name: value})
     _check_combinations(document, study)

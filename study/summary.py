@@ -9,15 +9,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from refinevad.command import FLOOR_OF, METRIC_NAMES
 from study.record import StudyMeta, TrialRecord, best, digest
 from study.screen import plain
 
-_METRICS = {
-    "auc": "frame AUC",
-    "ano_auc": "AnoAUC",
-    "ap": "frame AP",
-    "video_auc": "per-video AUC",
-}
 _HARDWARE = ("device", "processor", "gpu", "precision", "threads", "torch")
 
 
@@ -85,7 +80,7 @@ def print_summary(
             f"[bold]{winner.objective:.4f}[/] at epoch {winner.selected_epoch}",
             highlight=False,
         )
-        console.print(f"  {plain(winner.params)}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {plain(winner.params)}", highlight=False, markup=False)
         _print_metrics(console, winner, meta)
     kinds = hardware_kinds(records)
     if len(kinds) > 1:
@@ -99,16 +94,19 @@ def print_summary(
 
 def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:
     table = Table(box=None, padding=(0, 2), show_edge=False)
-    table.add_column("test set", style="dim")
-    table.add_column(f"epoch {winner.selected_epoch}, selected on {meta.split}", justify="right")
+    table.add_column("", style="dim", no_wrap=True)
+    table.add_column(f"epoch {winner.selected_epoch} ({meta.split})", justify="right")
     table.add_column("last epoch", justify="right")
-    table.add_column("video label only", justify="right", style="dim")
-    for key, name in _METRICS.items():
-        cells = [
-            winner.metrics.get(f"{prefix}/{key}")
-            for prefix in ("selected/test", "last/test", "selected/floor")
-        ]
-        if cells[0] is not None:
+    table.add_column("label alone", justify="right", style="dim")
+    for key, name in METRIC_NAMES.items():
+        names = (f"selected/{key}", f"last/{key}", f"selected/{FLOOR_OF.get(key, '')}")
+        cells = [winner.metrics.get(metric) for metric in names]
+        if key.startswith("test/") and cells[0] is not None:
             table.add_row(name, *("" if c is None else f"{c:.4f}" for c in cells))
     if table.row_count:
         console.print(table)
+        note = (
+            f"epoch selected on {meta.split}. label alone: a scorer that knows only whether a video"
+            " is abnormal"
+        )
+        console.print(note, style="dim")

@@ -102,7 +102,7 @@ def _up_to_date(path: Path, config: DataConfig, stores: Path) -> tuple[Store | N
     changed = [s[1] for s in manifest if _stat(roots, s[0], s[1]) != s]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return None, f"{changed[0]}{more} changed since it was packed"
+        return None, f"{changed[0]}{more} changed or went away since it was packed"
     return store, ""
 
 

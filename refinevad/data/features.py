@@ -21,7 +21,7 @@ CROP_COUNTS = (5, 10)
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
-MISSING = "the list names files that do not exist; extract or copy them"
+MISSING = "the list names files that do not exist; add them, or correct the list"
 UNREADABLE = "files cannot be read; check their permissions"
 NOT_NPY = "not .npy files; features must be arrays written by np.save"
 TRUNCATED = "truncated files (shorter than their header says); copy or extract them again"

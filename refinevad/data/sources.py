@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from refinevad.config import DataConfig, FeatureSource
+from refinevad.config import SNIPPET_FRAMES, DataConfig, FeatureSource
 from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.data.layouts import Listed, found_videos, label_of, listed_videos
 from refinevad.data.parts import Part, inspect_parts
@@ -273,8 +273,9 @@ def _annotate(
             if truth(events, video.rows + 1).any():
                 annotated.append(replace(video, events=tuple(events)))
                 notes.append(
-                    f"test video {video.name} has its event {events} after its last whole "
-                    f"snippet ({video.rows}): no positive frame"
+                    f"test video {video.name}: its event (frames {events[0][0]} to "
+                    f"{events[0][1]}) lies after its last whole snippet, which ends at frame "
+                    f"{video.rows * SNIPPET_FRAMES}; none of its frames counts as positive"
                 )
                 continue
             problems.add(

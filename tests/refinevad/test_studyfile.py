@@ -76,7 +76,7 @@ def test_overrides_win(
         ("d_proj: 128", "d_porj: 128", 7, "model.d_porj: unknown key; did you mean `d_proj`?"),
         ("d_proj: 128", "d_proj: 130", 6, "d_proj = 130 is not divisible by injection_heads = 4"),
         ("d_proj: 128", "fusion: both", 7, "found 'both', allowed: 'concat', 'visual' or 'text'"),
-        ("d_proj: 128", "d_proj: wide", 7, "found 'wide': input should be a valid integer"),
+        ("d_proj: 128", "d_proj: wide", 7, "found 'wide', expected a whole number"),
         ("lr: 1e-4", "lr: 0", 8, "train.lr: found 0: input should be greater than 0"),
         ("layout: csv", "layout: cvs", 5, "data.text.layout: found 'cvs'"),
         ("lr: 1e-4", "seed: -1", 8, "train.seed: found -1: input should be greater than or equal"),
