@@ -104,11 +104,3 @@ def cut_torn_tail(path: Path) -> str | None:
     return (
         f"the ledger ended in a torn line of {len(content) - keep} bytes: cut off, kept as {backup}"
     )
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

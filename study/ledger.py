@@ -23,6 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from refinevad.data.packing import fsync_folder
 from refinevad.errors import InputError
 from refinevad.studyfile import nearest
 from study.journal import (
@@ -31,7 +32,6 @@ from study.journal import (
     cut_torn_tail,
     lock_study,
     reading_journal,
-    sync_folder,
 )
 from study.record import StudyMeta, TrialRecord, TrialResult
 from study.space import Params
@@ -152,7 +152,7 @@ class Ledger(LedgerReader):
         new = not path.exists()
         self._backend = BatchingJournal(path)
         if new:
-            sync_folder(self.folder)
+            fsync_folder(self.folder)
         self._attach(self._backend)
         if self._find_study():
             self._continue(meta)
