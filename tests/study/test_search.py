@@ -103,6 +103,12 @@ def test_the_seed_decides_every_trial() -> None:
     assert search(seed=3).ask() != search(seed=4).ask()
 
 
+def test_every_trial_has_a_sampler_seed_of_its_own() -> None:
+    searching = search(space_filling=0, window=50)
+    trials = [searching.ask() for _ in range(20)]  # no result is told: the seed decides alone
+    assert len({t["lr"] for t in trials}) == 20
+
+
 def test_point_n_is_the_same_however_many_space_filling_trials_there_are() -> None:
     few, many = search(space_filling=3, window=100), search(space_filling=64, window=100)
     assert [few.ask() for _ in range(3)] == [many.ask() for _ in range(3)]
