@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 from study.checkpoints import Checkpoints
 from study.ledger import Ledger
-from study.pruning import StoppingRule
+from study.proposal import ordered_search, propose, stopping_rule
 from study.record import TrialRecord, TrialResult
 from study.screen import Screen
-from study.search import OrderedSearch, derived_seed
 from study.space import StudyFile
 from study.trial import TrialOutcome, TrialSpec
 
@@ -55,13 +54,8 @@ class Driver:
         self._screen = screen
         self.in_flight = in_flight
         self._distributions = file.distributions()
-        self._search = OrderedSearch(
-            self._distributions,
-            seed=file.study.seed,
-            space_filling=file.search.space_filling,
-            window=file.search.window,
-        )
-        self._stopping = StoppingRule(file.pruning, _longest(file)) if file.pruning else None
+        self._search = ordered_search(file)
+        self._stopping = stopping_rule(file)
         self._records = ledger.trials()
         self._waiting: deque[int] = deque()  # to be handed out (again)
         self._running: set[int] = set()
@@ -109,15 +103,10 @@ class Driver:
         )
 
     def _ask(self) -> None:
-        number = self._search.next_number
-        params = self._search.ask()
-        fixed_seed = self.file.train.seed
-        seed = params.get("seed", fixed_seed)
-        if seed is None:
-            seed = derived_seed(self.file.study.seed, number, "training")
-        results = max(0, number - self.file.search.window + 1)
-        curve = self._stopping.curve(self._records, results) if self._stopping else None
-        record = self._ledger.begin(params, self._distributions, seed=seed, stopping_curve=curve)
+        asked = propose(self.file, self._search, self._stopping, self._records)
+        record = self._ledger.begin(
+            asked.params, self._distributions, seed=asked.seed, stopping_curve=asked.stopping_curve
+        )
         self._records.append(record)
         self._waiting.append(record.number)
 
@@ -186,8 +175,3 @@ class Driver:
         self._ended += 1
         self._search.record(record.number, record.objective)
         self._checkpoints.rank(record)
-
-
-def _longest(file: StudyFile) -> int:
-    dimension = file.space.get("epochs")
-    return int(max(dimension.ends())) if dimension else file.train.epochs

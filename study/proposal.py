@@ -1,0 +1,61 @@
+"""What a trial is asked with: a function of the study file and of earlier trials' results.
+
+The driver asks by it, and `study.verify` asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from study.pruning import StoppingRule
+from study.record import TrialRecord
+from study.search import OrderedSearch, derived_seed
+from study.space import Params, StudyFile
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """All that a trial is launched with."""
+
+    params: Params
+    seed: int
+    """Of its training."""
+    stopping_curve: list[float] | None
+
+
+def ordered_search(file: StudyFile) -> OrderedSearch:
+    """The search of a study, before its first trial."""
+    return OrderedSearch(
+        file.distributions(),
+        seed=file.study.seed,
+        space_filling=file.search.space_filling,
+        window=file.search.window,
+    )
+
+
+def stopping_rule(file: StudyFile) -> StoppingRule | None:
+    """The pruning of a study; None: it prunes nothing."""
+    return StoppingRule(file.pruning, _longest(file)) if file.pruning else None
+
+
+def propose(
+    file: StudyFile,
+    search: OrderedSearch,
+    stopping: StoppingRule | None,
+    records: Sequence[TrialRecord],
+) -> Proposal:
+    """Asks the next trial; call only when ``search`` is ready. ``records``: by number."""
+    number = search.next_number
+    params = search.ask()
+    seed = params.get("seed", file.train.seed)
+    if seed is None:
+        seed = derived_seed(file.study.seed, number, "training")
+    results = max(0, number - file.search.window + 1)
+    curve = stopping.curve(records, results) if stopping else None
+    return Proposal(params, seed, curve)
+
+
+def _longest(file: StudyFile) -> int:
+    dimension = file.space.get("epochs")
+    return int(max(dimension.ends())) if dimension else file.train.epochs
