@@ -21,3 +21,9 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs real data: REFINEVAD_DATA = {folder} is not a folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed features, shared by all desks."""
+    return tmp_path_factory.mktemp("stores")

@@ -17,7 +17,7 @@ from study.record import StudyMeta, TrialResult, digest
 from study.screen import PlainScreen, Tally
 from study.space import StudyFile
 from study.trial import TrialOutcome, TrialSpec
-from tests.study.conftest import SMALL_STUDY
+from tests.desk import SMALL_STUDY
 
 
 class Bench:

@@ -14,7 +14,7 @@ from refinevad.results import EpochRecord, RunResult
 from study.ray_backend import Interrupt, run_trials, start_ray, stop_ray
 from study.record import TrialRecord, digest
 from study.trial import TrialSpec
-from tests.study.conftest import SMALL_STUDY
+from tests.desk import SMALL_STUDY
 from tests.study.test_driver import Bench
 
 WORKERS = 2

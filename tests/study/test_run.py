@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Sequence
 
 import pytest
 import yaml
@@ -14,30 +12,19 @@ from ray.cluster_utils import Cluster
 
 from study.ledger import LedgerReader
 from study.record import best, digest
-from tests.study.conftest import SMALL_STUDY, Desk, digest_of
-
-
-def wait_for_results(desk: Desk, count: int) -> None:
-    """Until ``count`` trials of the running study have ended."""
-    for _ in range(1200):
-        time.sleep(0.1)
-        if (desk.study / "journal.log").exists():
-            text = (desk.study / "journal.log").read_text()
-            if text.count('"result"') >= count:
-                return
-    raise AssertionError("the study does not get on")
+from tests.desk import SMALL_STUDY, Desk, Undisturbed, digest_of, wait_for_results
 
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_same_trials_at_any_worker_count(
-    desk: Desk, undisturbed: Sequence[str], workers: int
+    desk: Desk, undisturbed: Undisturbed, workers: int
 ) -> None:
-    assert digest_of(desk.run("--workers", str(workers))) == undisturbed[0]
-    assert (desk.study / "trials.csv").read_text() == undisturbed[1]
+    assert digest_of(desk.run("--workers", str(workers))) == undisturbed.digest
+    assert (desk.study / "trials.csv").read_text() == undisturbed.table
 
 
 def test_killed_half_way_and_started_again_ends_the_same(
-    desk: Desk, undisturbed: Sequence[str]
+    desk: Desk, undisturbed: Undisturbed
 ) -> None:
     driver = desk.start("--workers", "2")
     wait_for_results(desk, 4)
@@ -47,13 +34,13 @@ def test_killed_half_way_and_started_again_ends_the_same(
     assert 4 <= len(ended_before) < 10
     again = desk.run("--workers", "2")
     assert f"resuming small: {len(ended_before)} of 10" in again.stdout
-    assert digest_of(again) == undisturbed[0]
-    assert (desk.study / "trials.csv").read_text() == undisturbed[1]
+    assert digest_of(again) == undisturbed.digest
+    assert (desk.study / "trials.csv").read_text() == undisturbed.table
     results = (desk.study / "journal.log").read_text().count('"result"')
     assert results == 10  # exactly one final record each
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(desk: Desk, undisturbed: Sequence[str]) -> None:
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(desk: Desk, undisturbed: Undisturbed) -> None:
     driver = desk.start("--workers", "2")
     wait_for_results(desk, 2)
     os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to Ray's processes as well
@@ -61,13 +48,13 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(desk: Desk, undisturbed: Seq
     assert driver.returncode == 130
     assert "stopping" in output
     assert f"python -m study.run --space {desk.space}" in output
-    assert digest_of(desk.run("--workers", "2")) == undisturbed[0]
+    assert digest_of(desk.run("--workers", "2")) == undisturbed.digest
 
 
-def test_more_trials_extend_the_study(desk: Desk, undisturbed: Sequence[str]) -> None:
+def test_more_trials_extend_the_study(desk: Desk, undisturbed: Undisturbed) -> None:
     digest_of(desk.run("--trials", "6", "--workers", "2"))
     first = LedgerReader(desk.study).trials()
-    assert digest_of(desk.run("--workers", "2")) == undisturbed[0]
+    assert digest_of(desk.run("--workers", "2")) == undisturbed.digest
     extended = LedgerReader(desk.study).trials()
     assert extended[:6] == first  # times included: these were not run again
     assert len(extended) == 10
@@ -142,11 +129,11 @@ def test_mlflow_shows_the_study_with_its_trials_nested(desk: Desk) -> None:
         assert trial.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
 
 
-def test_an_existing_cluster_gives_the_same_trials(desk: Desk, undisturbed: Sequence[str]) -> None:
+def test_an_existing_cluster_gives_the_same_trials(desk: Desk, undisturbed: Undisturbed) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4})
     try:
         run = desk.run("--address", cluster.address, "--workers", "2")
-        assert digest_of(run) == undisturbed[0]
+        assert digest_of(run) == undisturbed.digest
     finally:
         cluster.shutdown()
 

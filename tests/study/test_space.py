@@ -8,7 +8,7 @@ import pytest
 
 from refinevad.errors import InputError
 from study.space import StudyFile, load_study
-from tests.study.conftest import REPOSITORY, SMALL_STUDY
+from tests.desk import REPOSITORY, SMALL_STUDY
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> StudyFile:
