@@ -9,6 +9,7 @@ Only a :class:`Ledger` writes, and it holds the study's lock while it lives; a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -33,7 +34,7 @@ from study.journal import (
     lock_study,
     reading_journal,
 )
-from study.record import StudyMeta, TrialRecord, TrialResult
+from study.record import StudyMeta, TrialRecord, TrialResult, digest
 from study.space import Params
 
 _OPTUNA_STATES = {
@@ -198,7 +199,12 @@ class Ledger(LedgerReader):
             )
         if new.trials != old.trials:
             self._storage.set_study_user_attr(self._study_id, "trials", new.trials)
+        if new.versions != self._attribute("versions", old.versions):  # of the trials from here on
+            self._storage.set_study_user_attr(self._study_id, "versions", new.versions)
         self._load_meta()
+
+    def _attribute(self, name: str, default: Any) -> Any:
+        return self._storage.get_study_user_attrs(self._study_id).get(name, default)
 
     def _close_written(self) -> None:
         """A crash between a trial's result and its state leaves the trial open: close it."""
@@ -249,6 +255,20 @@ class Ledger(LedgerReader):
             )
         values = None if result.objective is None else [result.objective]
         self._storage.set_trial_state_values(trial_id, _OPTUNA_STATES[result.state], values)
+
+    def seal(self) -> None:
+        """Writes down at the end of a session what the ledger holds, for `study.verify`.
+
+        That is the digest of the trials that have ended, and the hash of every byte before: the
+        file is only ever appended to. Which trials had ended follows from the seal's place.
+        """
+        name = digest(self.trials())
+        if name == self._attribute("seal", {}).get("digest"):
+            return
+        content = (self.folder / JOURNAL).read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        seal = {"time": time.time(), "digest": name, "bytes": len(content), "sha256": sha256}
+        self._storage.set_study_user_attr(self._study_id, "seal", seal)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

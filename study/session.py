@@ -93,6 +93,7 @@ class _Session:
             publisher = self._run_trials(driver, screen)
         records = self._ledger.trials()
         trials_table(records).to_csv(self._place.folder / "trials.csv", index=False)
+        self._ledger.seal()
         print_summary(
             self._console,
             self._ledger.meta,

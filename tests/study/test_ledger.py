@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -236,3 +237,28 @@ def test_the_digest_names_every_bit_and_the_order_of_writing_does_not_matter(
     assert digest(records[1:]) != name
     other = dataclasses.replace(records[0], params={"lr": 5e-324})
     assert digest([other, *records[1:]]) != name
+
+
+def test_a_seal_names_the_ended_trials_and_every_byte_before_it(tmp_path: Path) -> None:
+    ledger = a_study(tmp_path)
+    before = (tmp_path / JOURNAL).read_bytes()
+    ledger.seal()
+    ledger.seal()  # nothing ended since: one is enough
+    lines = (tmp_path / JOURNAL).read_bytes()[len(before) :].splitlines()
+    assert len(lines) == 1
+    seal = json.loads(lines[0])["user_attr"]["seal"]
+    assert seal["digest"] == digest(ledger.trials())
+    assert seal["bytes"] == len(before)
+    assert seal["sha256"] == hashlib.sha256(before).hexdigest()
+    ledger.finish(3, result())
+    ledger.seal()
+    assert (tmp_path / JOURNAL).read_text().count('"seal"') == 2
+
+
+def test_the_versions_of_a_later_session_are_written_down(tmp_path: Path) -> None:
+    first = a_study(tmp_path)
+    first.close()
+    for versions in ({"optuna": "6"}, {"optuna": "6"}):
+        Ledger(tmp_path, dataclasses.replace(META, trials=4, versions=versions)).close()
+    assert (tmp_path / JOURNAL).read_text().count('"versions":{"optuna":"6"}') == 1
+    assert LedgerReader(tmp_path).meta.versions == {}
