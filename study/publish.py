@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from refinevad import cli
 from refinevad.errors import InputError
-from study.tracking import DEFAULT_URI, Publisher, TrackingUnavailable, redact
+from study.tracking import DEFAULT_URI, Publisher, TrackingUnavailable, check_address, redact
 
 if TYPE_CHECKING:
     from study.ledger import LedgerReader
@@ -97,7 +97,10 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
     if uri.startswith("http"):
         where = redact(uri).rstrip("/") + publisher.page
     else:
-        where = f"run `mlflow ui`, open http://127.0.0.1:5000{publisher.page}"
+        start = (
+            "mlflow ui" if uri == DEFAULT_URI else f"mlflow ui --backend-store-uri {redact(uri)}"
+        )
+        where = f"run `{start}`, open http://127.0.0.1:5000{publisher.page}"
     ended = sum(trial.ended for trial in reader.trials())
     return (
         f"{reader.meta.name}: {done} of {ended} ended trials to {redact(uri)}\n"
@@ -220,6 +223,7 @@ def main(argv: list[str]) -> int:
     if not folder.is_dir() and Path(args.study).is_dir():
         folder = Path(args.study)
     uri = args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    check_address(uri)
     reader = LedgerReader(folder)
     if not args.follow:
         with exclusive(folder, wait=False):

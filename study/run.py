@@ -26,6 +26,7 @@ def main(argv: list[str]) -> int:
     console = Console()
     trials = [] if args.trials is None else [f"study.trials={args.trials}"]
     file = load_study(args.space, [*args.set, *trials])
+    tracking_uri = _tracking_uri(args.tracking_uri)
 
     from refinevad.data import prepare
 
@@ -43,11 +44,11 @@ def main(argv: list[str]) -> int:
     from study.record import best
     from study.session import Place, run_session
 
-    place = Place(folder, _tracking_uri(args.tracking_uri), args.workers, args.address)
+    place = Place(folder, tracking_uri, args.workers, args.address)
     try:
         outcome = run_session(file, store, place, console)
     except KeyboardInterrupt:  # before Ray had started: later ones end a session in order
-        again = shlex.join(["python", "-m", "study.run", *argv])
+        again = _command("study.run", argv)
         console.print(f"\ninterrupted; nothing is lost, the same command goes on:\n  {again}")
         return cli.INTERRUPTED
     for line in _advice(argv, args, file, place, outcome):
@@ -64,21 +65,23 @@ def _advice(
     from study.checkpoints import Checkpoints
     from study.record import best
 
-    again = shlex.join(["python", "-m", "study.run", *argv])
+    again = _command("study.run", argv)
     lines = ["", "next:"]
     if outcome.interrupted:
         lines.append(f"  {again}   # goes on where this stopped")
     if not (outcome.published or outcome.interrupted):  # else it goes on by itself
-        command = ["python", "-m", "study.publish", "--study", str(place.folder)]
-        log = place.folder / "publisher.log"
-        lines.append(f"  {shlex.join(command)}   # MLflow does not show all of it yet, see {log}")
+        rest = ["--study", str(place.folder)]
+        if args.tracking_uri:
+            rest += ["--tracking-uri", args.tracking_uri]
+        missing = f"MLflow does not show all of it yet, see {place.folder / 'publisher.log'}"
+        lines.append(f"  {_command('study.publish', rest)}   # {missing}")
     if place.tracking_uri:
         lines.append(f"  {_view(place.tracking_uri)}")
     winner = best(outcome.records)
     if not outcome.interrupted:
         more = ["--trials", str(2 * file.study.trials)]
-        command = ["python", "-m", "study.run", *_without_trials(argv), *more]
-        lines.append(f"  {shlex.join(command)}   # extends the study")
+        longer = _command("study.run", [*_without_trials(argv), *more])
+        lines.append(f"  {longer}   # extends the study")
     if winner:
         checkpoint = Checkpoints(place.folder / "checkpoints", 0).path(winner.number)
         if checkpoint.exists():
@@ -88,6 +91,14 @@ def _advice(
             command = ["python", "-m", "refinevad.evaluate", "--checkpoint", str(checkpoint)]
             lines.append(f"  {shlex.join([*command, *config])}")
     return lines
+
+
+def _command(module: str, argv: list[str]) -> str:
+    """The command to type, without a password that stood in it."""
+    from study.tracking import redact
+
+    words = [redact(word) if "://" in word else word for word in argv]
+    return shlex.join(["python", "-m", module, *words])
 
 
 def _view(uri: str) -> str:
@@ -111,9 +122,11 @@ def _without_trials(argv: list[str]) -> list[str]:
 def _tracking_uri(flag: str | None) -> str | None:
     if flag == "none":
         return None
-    from study.tracking import DEFAULT_URI
+    from study.tracking import DEFAULT_URI, check_address
 
-    return flag or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    uri = flag or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    check_address(uri)
+    return uri
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote
+
+from refinevad.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +32,16 @@ ENVIRONMENT = {
     # lost makes a second run. We repeat instead, after looking at what has arrived.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "PGCONNECT_TIMEOUT": "30",  # of libpq, which else waits for minutes, or for ever
 }
+
+_DATABASES = ("postgresql", "mysql", "mssql")  # whose drivers MLflow does not bring along
+_PACKAGES = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
+"""What `pip install` calls a driver, where that is not the name of the module."""
 
 
 class TrackingUnavailable(Exception):
@@ -38,15 +49,59 @@ class TrackingUnavailable(Exception):
 
 
 def redact(uri: str) -> str:
-    """The address without what must not be printed: the password and the query's values."""
-    parts = urlsplit(uri)
-    user_info, at, host = parts.netloc.rpartition("@")
-    if at:
-        host = f"{user_info.partition(':')[0]}:***@{host}" if ":" in user_info else f"***@{host}"
-    query = "…" if parts.query else ""
-    if not parts.netloc and not query:  # sqlite:///…: urlunsplit would drop the empty host
-        return uri
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))
+    """The address without what must not be printed: the password and the query's values.
+
+    Rather too little is shown than a piece of a password with ``/``, ``?``, ``#`` or ``@`` in it.
+    """
+    scheme, mark, rest = uri.partition("://")
+    place, query_mark, query = rest.partition("?")
+    if not mark or "@" in query:  # in a path; or the "?" is one of the password's
+        return f"{scheme}://…" if mark else uri
+    user_info, at, host = place.rpartition("@")
+    if at and not place.startswith("/"):  # sqlite:///…: a file's name, with an @ in it
+        place = f"{user_info.partition(':')[0]}:***@{host}" if ":" in user_info else f"***@{host}"
+    return f"{scheme}://{place}{query_mark}{'…' if query else ''}"
+
+
+def _secrets(uri: str) -> set[str]:
+    """What of the address no message may quote: passwords, and a token in the user's place."""
+    rest = uri.partition("://")[2]
+    user_info = "" if rest.startswith("/") else rest.rpartition("@")[0]
+    user, mark, password = user_info.partition(":")
+    pairs = [pair.partition("=") for pair in rest.partition("?")[2].split("&")]
+    secrets = [password if mark else user, *(value for name, _, value in pairs if "pass" in name)]
+    return {*secrets, *map(unquote, secrets)} - {""}
+
+
+def _is_server_database(uri: str) -> bool:
+    return uri.partition("://")[0].partition("+")[0] in _DATABASES
+
+
+def check_address(uri: str) -> None:
+    """Says at once what no later attempt can mend.
+
+    Raises:
+        InputError: the address cannot be read, or the driver of its database is not installed.
+    """
+    if not _is_server_database(uri):
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    shown = redact(uri)
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except (ArgumentError, ValueError):
+        raise InputError(
+            f"the tracking address {shown} cannot be read: dialect://user:password@host:port/name "
+            "is wanted, with %40 for an @ in the password, and so on"
+        ) from None
+    except ImportError as error:
+        module = error.name or str(error).strip().splitlines()[0]
+        raise InputError(
+            f"the tracking address {shown} needs the Python package {module}: "
+            f"pip install '{_PACKAGES.get(module, module)}'"
+        ) from None
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -76,6 +131,10 @@ def connect(uri: str) -> MlflowClient:
             if not file.exists():
                 _create_database(file)
             _switch_to_wal(file)
+        elif _is_server_database(uri):
+            from mlflow.store.db import utils
+
+            utils.MAX_RETRY_COUNT = 1  # else MLflow tries for 100 s in silence; we try again
         return MlflowClient(uri)
 
 
@@ -91,9 +150,8 @@ def reaching(uri: str) -> Iterator[None]:
         # The original may quote the address with its password, so it is not chained; requests'
         # exceptions are OSErrors.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        password = urlsplit(uri).netloc.rpartition("@")[0]
-        if password:
-            reason = reason.replace(password, "***")
+        for secret in _secrets(uri):
+            reason = reason.replace(secret, "***")
         raise TrackingUnavailable(reason) from None
 
 

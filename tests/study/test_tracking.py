@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +15,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
+from refinevad.errors import InputError
 from study.ledger import Ledger, LedgerReader
 from study.summary import trials_table
-from study.tracking import Publisher, TrackingUnavailable, redact
-from study.tracking.store import connect
+from study.tracking import Publisher, TrackingUnavailable, check_address, redact
+from study.tracking.store import connect, reaching
 from tests.study.made_ledger import CREATED, add, begin, made, meta, result
 
 
@@ -372,7 +375,46 @@ def test_an_unreachable_server_is_said_without_its_password(tmp_path: Path) -> N
         ("https://anna:p@ss:w@host:5000", "https://anna:***@host:5000"),
         ("https://token@host", "https://***@host"),
         ("postgresql://u:s3cret@db/mlflow?sslpassword=s3cret", "postgresql://u:***@db/mlflow?…"),
+        ("postgresql://u:s3/cret@db/mlflow", "postgresql://u:***@db/mlflow"),
+        ("postgresql://u:s3#cret@db/mlflow", "postgresql://u:***@db/mlflow"),
+        ("postgresql://u:s3?cret@db/mlflow", "postgresql://…"),
+        ("postgresql:///mlflow?user=u@x&password=s3cret", "postgresql://…"),
+        ("sqlite:////data/a@b/mlflow.db", "sqlite:////data/a@b/mlflow.db"),
+        ("mlruns", "mlruns"),
     ],
 )
 def test_addresses_are_printed_without_secrets(uri: str, printed: str) -> None:
     assert redact(uri) == printed
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://u:s3cret@db/mlflow",
+        "postgresql://u:s3%63ret@db/mlflow",  # quoted decoded
+        "postgresql://db/mlflow?sslpassword=s3cret",
+        "https://s3cret@host",
+    ],
+)
+def test_a_message_that_quotes_a_secret_is_passed_on_without_it(uri: str) -> None:
+    with pytest.raises(TrackingUnavailable) as caught, reaching(uri):
+        raise OSError("no way to u with s3cret at db")
+    assert str(caught.value) == "no way to u with *** at db"
+
+
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("postgresql://u:s3cret@db/mlflow", "psycopg: pip install 'psycopg[binary]'"),
+        ("mysql+pymysql://u:s3cret@db/mlflow", "pymysql: pip install 'pymysql'"),
+        ("postgresql://u:s3cret@db:x/mlflow", "cannot be read"),
+    ],
+)
+def test_an_address_that_can_never_work_is_said_at_once(
+    uri: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for driver in ("psycopg", "pymysql"):
+        monkeypatch.setitem(sys.modules, driver, None)  # not installed
+    with pytest.raises(InputError, match=re.escape(advice)) as caught:
+        check_address(uri)
+    assert "s3cret" not in str(caught.value)
