@@ -22,10 +22,12 @@ from rich.console import Console
 
 from refinevad.results import EpochRecord, RunResult
 from study.checkpoints import Checkpoints
+from study.cluster import start_ray, stop_ray
 from study.driver import Driver
+from study.interrupt import Interrupt
 from study.ledger import Ledger
 from study.publish import start_publisher, wait_publisher
-from study.ray_backend import Interrupt, run_trials, start_ray, stop_ray
+from study.ray_backend import run_trials
 from study.record import StudyMeta, TrialRecord
 from study.screen import PlainScreen, Tally
 from study.space import StudyFile

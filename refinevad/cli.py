@@ -9,20 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from refinevad.errors import InputError
+from refinevad.errors import InputError, Stopped
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 
 def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:
-    """Runs a command and exits: 0 success, 2 bad input (one line), 130 Ctrl-C, 1 our failure."""
+    """Runs a command and exits: 0 success, 2 bad input (one line), 130 Ctrl-C, 1 failure."""
     try:
         status = main(sys.argv[1:] if argv is None else argv) or 0
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         status = BAD_INPUT
+    except Stopped as error:
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        status = 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         status = INTERRUPTED
@@ -33,6 +36,11 @@ def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) 
         traceback.print_exc()
         status = 1
     sys.exit(status)
+
+
+def _printable(text: str) -> str:
+    """A message may quote a name out of somebody's file: without what would steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

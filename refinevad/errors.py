@@ -11,6 +11,15 @@ class InputError(Exception):
     """
 
 
+class Stopped(Exception):
+    """Work that cannot go on though neither the user nor the program did anything wrong: a full
+    disk, a cluster that went away.
+
+    The message is one clear sentence: what happened, where, and how to go on. Every command
+    prints it and exits with 1.
+    """
+
+
 def list_offenders(offenders: list[str], *, shown: int = 10) -> str:
     """Indented lines naming the first ``shown`` offenders, then a count of the rest."""
     lines = [f"  {offender}" for offender in offenders[:shown]]

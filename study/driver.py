@@ -78,6 +78,11 @@ class Driver:
         """Whether every planned trial has its final record."""
         return self._ended >= self.file.study.trials
 
+    def resize(self, workers: int) -> None:
+        """As many trials at once as there are ``workers`` from now on; at least one is tried."""
+        self.in_flight = max(1, workers)
+        self._screen.resized(workers)
+
     def next_trial(self) -> TrialSpec | None:
         """The next trial to run, or None: not yet."""
         if len(self._running) >= self.in_flight:

@@ -9,38 +9,31 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import signal
-import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
-# Read by Ray when it is imported or started.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
-
-import ray
+from study import cluster  # first: it says to Ray how to start  # isort: skip
 from ray import cloudpickle, tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.search import Searcher
 
-import refinevad
-import study
-from refinevad.errors import InputError
 from study.driver import Driver
+from study.interrupt import Interrupt
 from study.trial import Runs, TrialOutcome, TrialRunner, TrialSpec
 
-_OBJECT_STORE_BYTES = 512 * 1024**2
+SEGMENT = 500
+"""Trials of one `Tuner.fit`. Tune keeps and saves every trial it has seen, so that its memory and
+its time per trial grow; what a study needs is in the ledger, and a new `fit` starts afresh."""
+SEGMENT_PER_WORKER = 64
+"""More trials per `fit` where there are many workers, which wait for the last trial of each."""
+_RESIZE_SECONDS = 5.0
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class TrialTrainable(tune.Trainable):
@@ -88,19 +81,56 @@ class _StaysHere:
         return self
 
 
+class _Segment:
+    """What the parts of one `Tuner.fit` share: the driver, its trials, and whether to go on."""
+
+    def __init__(self, driver: Driver, interrupt: Interrupt, resize: Callable[[], None]) -> None:
+        self.driver = driver
+        self.numbers: dict[str, int] = {}
+        """Tune's name of a trial -> its number."""
+        self.error: Exception | None = None
+        """What went wrong in the driver: a full disk, say. It ends the study."""
+        self._interrupt = interrupt
+        self._resize = resize
+        self._length = max(SEGMENT, SEGMENT_PER_WORKER * driver.in_flight)
+
+    @property
+    def over(self) -> bool:
+        """Whether what runs is to be stopped now."""
+        return self.error is not None or self._interrupt.requested
+
+    def next_trial(self) -> TrialSpec | None:
+        self._resize()
+        return self.driver.next_trial()
+
+    @property
+    def asked_all(self) -> bool:
+        """Whether no trial is to be begun any more in this segment."""
+        return self.over or self.driver.finished or len(self.numbers) >= self._length
+
+    def call(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        """Calls the driver; an error is kept, for Tune would make it one of its own."""
+        if self.error is None:
+            try:
+                return method(*args, **kwargs)
+            except Exception as error:
+                self.error = error
+        return None
+
+
 class _OrderedSearcher(_StaysHere, Searcher):
     """Hands the driver's trials to Tune."""
 
-    def __init__(self, driver: Driver, numbers: dict[str, int]) -> None:
+    def __init__(self, segment: _Segment) -> None:
         super().__init__()
-        self._driver = driver
-        self._numbers = numbers
+        self._segment = segment
 
     def suggest(self, trial_id: str) -> Any:
-        spec = self._driver.next_trial()
+        segment = self._segment
+        spec = None if segment.asked_all else segment.call(segment.next_trial)
         if spec is None:
-            return Searcher.FINISHED if self._driver.finished else None
-        self._numbers[trial_id] = spec.number
+            return Searcher.FINISHED if segment.asked_all else None
+        segment.numbers[trial_id] = spec.number
         return {"spec": spec}
 
     def on_trial_complete(
@@ -118,27 +148,30 @@ class _OrderedSearcher(_StaysHere, Searcher):
 class _Reporter(_StaysHere, tune.Callback):
     """Tells the driver what happens to its trials."""
 
-    def __init__(self, driver: Driver, numbers: dict[str, int]) -> None:
-        self._driver = driver
-        self._numbers = numbers
+    def __init__(self, segment: _Segment) -> None:
+        self._segment = segment
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._driver.started(self._numbers[trial.trial_id])
+        segment = self._segment
+        segment.call(segment.driver.started, segment.numbers[trial.trial_id])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        segment = self._segment
         outcome = result.pop("outcome", None)  # Tune would keep it for ever
         if isinstance(outcome, TrialOutcome):
-            self._driver.completed(outcome)
+            segment.call(segment.driver.completed, outcome)
         elif "epoch" in result:
-            number = self._numbers[trial.trial_id]
-            self._driver.progressed(number, result["epoch"], result["best"])
+            number = segment.numbers[trial.trial_id]
+            segment.call(segment.driver.progressed, number, result["epoch"], result["best"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        segment = self._segment
         reason, gpu_memory = _explain(_error_of(trial))
-        self._driver.lost(
-            self._numbers[trial.trial_id],
+        segment.call(
+            segment.driver.lost,
+            segment.numbers[trial.trial_id],
             reason,
             out_of_gpu_memory=gpu_memory,
             worker={"host": str(trial.get_ray_actor_ip() or "")},
@@ -173,116 +206,69 @@ def _explain(error: Exception | None) -> tuple[str, bool]:
     return (str(error).strip().splitlines() or ["unknown"])[-1][:300], False
 
 
-class Interrupt:
-    """Ctrl-C: the first stops the study cleanly, the second at once."""
-
-    def __init__(self, notice: Callable[[str], None]) -> None:
-        self.requested = False
-        self._notice = notice
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.requested:
-            os._exit(130)  # the ledger is durable at every moment
-        self.requested = True
-        self._notice("stopping … (Ctrl-C again: at once)")
-
-    @contextmanager
-    def installed(self) -> Iterator[Interrupt]:
-        """Handles SIGINT and SIGTERM while the block runs."""
-        before = {s: signal.signal(s, self) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-class _StopOnInterrupt(_StaysHere, tune.Stopper):
-    def __init__(self, interrupt: Interrupt) -> None:
-        self._interrupt = interrupt
+class _StopWhenOver(_StaysHere, tune.Stopper):
+    def __init__(self, segment: _Segment) -> None:
+        self._segment = segment
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._interrupt.requested
+        return self._segment.over
 
 
-def start_ray(*, workers: int, threads: int, address: str | None) -> None:
-    """Starts Ray on this machine, or joins a cluster.
-
-    Raises:
-        InputError: There is no cluster at the address.
-    """
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        ray.init(
-            address="local",  # also where RAY_ADDRESS is set or a cluster runs
-            num_cpus=workers * threads,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            **quiet,
-        )
-        return
-    require_listener(address)
-    packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]
-    try:
-        ray.init(address=address, runtime_env={"py_modules": packages}, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
-
-
-def require_listener(address: str) -> None:
-    """Raises InputError where nobody listens; Ray itself tries for minutes before it says so."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return  # `auto`
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise _no_cluster(address, error.strerror or str(error)) from None
-
-
-def _no_cluster(address: str, reason: str) -> InputError:
-    return InputError(
-        f"--address {address}: no Ray cluster there ({reason}); start one with "
-        "`ray start --head`, or leave the flag out to use this machine"
-    )
-
-
-def cluster_size() -> tuple[float, float]:
-    """CPUs and GPUs of the machine or cluster that Ray runs on."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-
-
-def stop_ray() -> None:
-    """Leaves the cluster, or stops the one that ``start_ray`` started."""
-    ray.shutdown()
-
-
-def run_trials(driver: Driver, runs: Runs, interrupt: Interrupt, *, on_gpu: bool) -> None:
+def run_trials(
+    driver: Driver, runs: Runs, interrupt: Interrupt, *, on_gpu: bool, follow: bool = False
+) -> None:
     """Runs the driver's trials until it has finished or ``interrupt`` is requested.
 
-    ``start_ray`` comes first.
+    ``cluster.start_ray`` comes first.
+
+    Args:
+        driver: Hands out trials and takes their results.
+        runs: Starts a trial's run on a worker.
+        interrupt: Asked between any two events.
+        on_gpu: Trials take their share of a GPU.
+        follow: As many trials at once as the cluster has room for, which may grow and shrink.
+
+    Raises:
+        Exception: What the driver raised; the trials that ran then will run again.
     """
     execution = driver.file.execution
     gpu = execution.gpu if on_gpu else 0.0
+    looked = -_RESIZE_SECONDS
+
+    def resize() -> None:
+        nonlocal looked
+        if follow and time.monotonic() - looked >= _RESIZE_SECONDS:
+            looked = time.monotonic()
+            driver.resize(cluster.room(threads=execution.threads, gpu=gpu))
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         alone = gpu > 0 and config["spec"].alone
         bundle = {"CPU": float(execution.threads)} | ({"GPU": 1.0 if alone else gpu} if gpu else {})
         return tune.PlacementGroupFactory([bundle])
 
-    # Custom searchers are else held to one trial that waits for its resources.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.in_flight)
-    numbers: dict[str, int] = {}
+    # Custom searchers are else held to one trial that waits for its resources; ours are held to
+    # the driver's in_flight.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
     trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
+    while not (driver.finished or interrupt.requested):
+        segment = _Segment(driver, interrupt, resize)
+        _fit(segment, tune.with_resources(trainable, resources))
+        if segment.error is not None:
+            raise segment.error
+        if not (segment.numbers or segment.over):
+            raise RuntimeError("Ray Tune stopped without having run a trial")
+
+
+def _fit(segment: _Segment, trainable: Any) -> None:
+    numbers = segment.numbers
     with tempfile.TemporaryDirectory(prefix="refinevad-tune-") as scratch, _quiet_tune():
         tuner = tune.Tuner(
-            tune.with_resources(trainable, resources),
+            trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_OrderedSearcher(driver, numbers),
+                search_alg=_OrderedSearcher(segment),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{numbers.get(trial.trial_id, 0):04d}",
@@ -292,8 +278,8 @@ def run_trials(driver: Driver, runs: Runs, interrupt: Interrupt, *, on_gpu: bool
                 name="study",
                 storage_path=scratch,
                 verbose=0,
-                stop=_StopOnInterrupt(interrupt),
-                callbacks=[_Reporter(driver, numbers)],
+                stop=_StopWhenOver(segment),
+                callbacks=[_Reporter(segment)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(
                     checkpoint_frequency=0, checkpoint_at_end=False

@@ -40,6 +40,8 @@ class Tally:
     begun: float = field(default_factory=time.monotonic)
     _since: dict[int, float] = field(default_factory=dict)
     _busy: float = 0.0
+    _offered: float = 0.0
+    _resized: float = field(default_factory=time.monotonic)
 
     def start(self, number: int) -> None:
         self.epochs[number] = (0, -math.inf)
@@ -64,11 +66,22 @@ class Tally:
             if best is None or record.objective > best:
                 self.best = record
 
+    def begin(self) -> None:
+        """The clocks run from now on: the workers' start-up is not their idleness."""
+        self.begun = self._resized = time.monotonic()
+        self._offered = 0.0
+
+    def resize(self, workers: int) -> None:
+        """Takes in that there are more or fewer workers from now on."""
+        now = time.monotonic()
+        self._offered += (now - self._resized) * self.workers
+        self.workers, self._resized = workers, now
+
     def busy_percent(self) -> float:
         """Share of the workers' time since the first trial that trials ran in."""
         now = time.monotonic()
         running = sum(now - since for since in self._since.values())
-        total = (now - self.begun) * self.workers
+        total = self._offered + (now - self._resized) * self.workers
         return min(100.0, 100.0 * (self._busy + running) / total) if total > 0 else 0.0
 
     def eta_seconds(self) -> float | None:
@@ -108,7 +121,7 @@ class Screen(ABC):
     def started(self, record: TrialRecord) -> None:
         """A trial has begun on a worker."""
         if not self.tally.epochs and self.tally.ended == self.tally.resumed:
-            self.tally.begun = time.monotonic()  # the workers' start-up is not their idleness
+            self.tally.begin()
         self.tally.start(record.number)
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
@@ -125,6 +138,14 @@ class Screen(ABC):
         self.tally.stop(record.number)
         self.tally.last_failure = f"trial {record.number}: {reason} (runs again)"
         self.note(f"trial {record.number} lost an attempt and runs again: {reason}")
+
+    def resized(self, workers: int) -> None:
+        """The cluster has room for ``workers`` trials at once now."""
+        if workers == self.tally.workers:
+            return
+        self.tally.resize(workers)
+        room = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "no worker at all"
+        self.note(f"the cluster has room for {room} now")
 
     def window_limits(self) -> None:
         """The next trial waits for an earlier one's result while a worker is free."""

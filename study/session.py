@@ -10,12 +10,12 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from refinevad.data import Store
-from refinevad.errors import InputError
+from refinevad.errors import InputError, Stopped
 from study.checkpoints import Checkpoints
 from study.driver import Driver
 from study.ledger import Ledger
@@ -25,6 +25,9 @@ from study.screen import Screen, Tally, open_screen
 from study.space import StudyFile
 from study.summary import print_summary, trials_table
 from study.tracking import redact
+
+if TYPE_CHECKING:
+    from study.trial import RefineVADRuns
 
 PATIENCE = 300.0
 """Seconds the end of a study waits for MLflow to have caught up."""
@@ -61,9 +64,10 @@ def run_session(file: StudyFile, store: Store, place: Place, console: Console) -
     Raises:
         InputError: Another driver holds the study, its settings changed, there is no cluster at
             the address, or no GPU where one is demanded.
+        Stopped: The study's folder cannot be written to any more.
     """
     if place.address is not None:
-        from study.ray_backend import require_listener
+        from study.cluster import require_listener
 
         require_listener(place.address)  # before anything is written
     ledger = Ledger(place.folder, study_meta(file, store))
@@ -71,6 +75,11 @@ def run_session(file: StudyFile, store: Store, place: Place, console: Console) -
         _say(console, [ledger.recovered, *_changed_versions(ledger.meta)], style="yellow")
         (place.folder / "study.yaml").write_text(file.to_yaml())
         return _Session(file, store, place, console, ledger).run()
+    except OSError as error:
+        raise Stopped(
+            f"{error.filename or place.folder} cannot be written: {error.strerror or error}; what "
+            "has ended is in the ledger, and once that is mended the same command goes on"
+        ) from error
     finally:
         ledger.close()
 
@@ -119,23 +128,28 @@ class _Session:
         return Driver(file, self._ledger, checkpoints, screen, in_flight=workers), screen
 
     def _run_trials(self, driver: Driver, screen: Screen) -> subprocess.Popen[bytes] | None:
-        from study.ray_backend import Interrupt, cluster_size, run_trials, start_ray, stop_ray
-        from study.trial import RefineVADRuns
+        from study.cluster import start_ray, stop_ray
+        from study.interrupt import Interrupt
+        from study.ray_backend import run_trials
 
-        file, tally = self._file, screen.tally
-        threads = file.execution.threads
+        tally, place = screen.tally, self._place
+        threads = self._file.execution.threads
         try:
-            start_ray(workers=tally.workers, threads=threads, address=self._place.address)
-            cpus, gpus = cluster_size()
-            if self._place.address and self._place.workers is None:
-                driver.in_flight = tally.workers = max(1, int(cpus) // threads)
-            device = self._device(gpus)
+            start_ray(workers=tally.workers, threads=threads, address=place.address)
+            on_gpu = self._on_gpu()
+            if place.workers is None:
+                driver.in_flight = tally.workers = max(1, self._room(on_gpu))
             publisher = self._publisher()
             self._say_begin(tally)
-            runs = RefineVADRuns(file, self._store.path.resolve(), self._store.fingerprint, device)
             # Ray takes the signals when it starts, so that we come after it.
             with Interrupt(screen.note).installed() as interrupt, screen:
-                run_trials(driver, runs, interrupt, on_gpu=device == "cuda")
+                run_trials(
+                    driver,
+                    self._runs(on_gpu),
+                    interrupt,
+                    on_gpu=on_gpu,
+                    follow=place.workers is None and place.address is not None,
+                )
         finally:
             stop_ray()
         if tally.ended > tally.resumed:
@@ -144,11 +158,31 @@ class _Session:
             _say(self._console, [f"{text}, workers busy {tally.busy_percent():.0f}%"])
         return publisher
 
-    def _device(self, gpus: float) -> Literal["cpu", "cuda"]:
+    def _on_gpu(self) -> bool:
+        from study.cluster import has_gpu
+
         wanted = self._file.execution.device
-        if wanted == "cuda" and not gpus:
+        there = wanted != "cpu" and has_gpu()
+        if wanted == "cuda" and not there:
             raise InputError("execution.device: cuda, but Ray sees no GPU here; use auto or cpu")
-        return "cuda" if gpus and wanted != "cpu" else "cpu"
+        return there
+
+    def _room(self, on_gpu: bool) -> int:
+        from study.cluster import room
+
+        execution = self._file.execution
+        return room(threads=execution.threads, gpu=execution.gpu if on_gpu else 0.0)
+
+    def _runs(self, on_gpu: bool) -> RefineVADRuns:
+        from study.trial import RefineVADRuns
+
+        path, fingerprint = self._store.path.resolve(), self._store.fingerprint
+        shipment = None
+        if self._place.address is not None:
+            from study.shipping import ship
+
+            shipment = ship(path, fingerprint)
+        return RefineVADRuns(self._file, path, fingerprint, "cuda" if on_gpu else "cpu", shipment)
 
     def _publisher(self) -> subprocess.Popen[bytes] | None:
         uri = self._place.tracking_uri

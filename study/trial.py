@@ -16,6 +16,7 @@ from study.space import Params, StudyFile
 if TYPE_CHECKING:
     from refinevad.data import Store
     from refinevad.trainer import EpochRecord, RunResult
+    from study.shipping import Shipment
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,15 @@ class RefineVADRuns:
     store: Path
     fingerprint: str
     device: Literal["cpu", "cuda"]
+    shipment: Shipment | None = None
+    """How nodes that do not see ``store`` come by it; None: every worker sees it."""
 
     def __call__(self, spec: TrialSpec) -> Run:
         from refinevad.trainer import TrainingRun
 
         pruning = self.file.pruning
         return TrainingRun(
-            _open(self.store, self.fingerprint),
+            self._open(),
             self.file.trial_config(spec.params),
             seed=spec.seed,
             split_seed=self.split_seed,
@@ -87,7 +90,7 @@ class RefineVADRuns:
 
         if run.model_state is None:
             return None
-        store = _open(self.store, self.fingerprint)
+        store = self._open()
         return dumps(
             run.model_state,
             model=self.file.trial_config(spec.params).model,
@@ -112,12 +115,15 @@ class RefineVADRuns:
         fixed = self.file.data.split_seed
         return self.file.study.seed if fixed is None else fixed
 
+    def _open(self) -> Store:
+        return _open(self.store, self.fingerprint, self.shipment)
+
 
 @lru_cache(maxsize=1)
-def _open(path: Path, fingerprint: str) -> Store:
+def _open(path: Path, fingerprint: str, shipment: Shipment | None) -> Store:
     from refinevad.data import open_store
 
-    store = open_store(path)
+    store = shipment.open() if shipment else open_store(path)
     if store.fingerprint != fingerprint:
         raise RuntimeError(
             f"{path} changed under the running study: its fingerprint is "

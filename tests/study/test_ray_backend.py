@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from refinevad.results import EpochRecord, RunResult
-from study.ray_backend import Interrupt, run_trials, start_ray, stop_ray
+from study.cluster import start_ray, stop_ray
+from study.interrupt import Interrupt
+from study.ray_backend import run_trials
 from study.record import TrialRecord, digest
 from study.trial import TrialSpec
 from tests.desk import SMALL_STUDY

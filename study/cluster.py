@@ -1,0 +1,120 @@
+"""The Ray cluster that trials run on: one started here for this study, or one that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Read by Ray when it is imported or started.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
+
+import ray
+from ray._private import ray_constants
+
+import refinevad
+import study
+from refinevad.errors import InputError
+
+_OBJECT_STORE_BYTES = 512 * 1024**2
+
+
+def start_ray(*, workers: int, threads: int, address: str | None) -> None:
+    """Starts Ray on this machine, for nobody else to reach, or joins a cluster.
+
+    Raises:
+        InputError: There is no cluster at the address.
+    """
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        with _loopback():
+            ray.init(
+                address="local",  # also where RAY_ADDRESS is set or a cluster runs
+                num_cpus=workers * threads,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                **quiet,
+            )
+        return
+    require_listener(address)
+    packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]
+    try:
+        ray.init(address=address, runtime_env={"py_modules": packages}, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Ray started meanwhile listens on 127.0.0.1 alone, as it does on Windows and macOS.
+
+    Its own argument for that is overridden by Ray on Linux.
+    """
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    variable = os.environ.get(name)
+    os.environ[name] = "0"  # for the processes it starts
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        if variable is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = variable
+
+
+def require_listener(address: str) -> None:
+    """Raises InputError where nobody listens; Ray itself tries for minutes before it says so."""
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address {address}: a study cannot be driven through Ray Client; run this command "
+            "on a machine of the cluster with --address auto (or by `ray job submit`)"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto`
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> InputError:
+    return InputError(
+        f"--address {address}: no Ray cluster there ({reason}); start one with "
+        "`ray start --head`, or leave the flag out to use this machine"
+    )
+
+
+def has_gpu() -> bool:
+    """Whether the machine or cluster that Ray runs on has a GPU."""
+    return _resources().get("GPU", 0.0) > 0
+
+
+def room(*, threads: int, gpu: float) -> int:
+    """Trials of ``threads`` CPUs and ``gpu`` GPUs each that the cluster can run at once now."""
+    resources = _resources()
+    by_cpu = int(resources.get("CPU", 0.0) // threads)
+    return min(by_cpu, int(resources.get("GPU", 0.0) / gpu + 1e-9)) if gpu else by_cpu
+
+
+def _resources() -> dict[str, float]:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources
+
+
+def stop_ray() -> None:
+    """Leaves the cluster, or stops the one that :func:`start_ray` started."""
+    ray.shutdown()

@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM: the first stops a study cleanly, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupt:
+    """Whether the user has asked to stop.
+
+    Args:
+        notice: Says so to the user.
+    """
+
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self.requested = False
+        self._notice = notice
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.requested:
+            os._exit(130)  # the ledger is durable at every moment
+        self.requested = True
+        self._notice("stopping … (Ctrl-C again: at once)")
+
+    @contextmanager
+    def installed(self) -> Iterator[Interrupt]:
+        """Handles SIGINT and SIGTERM while the block runs."""
+        before = {s: signal.signal(s, self) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

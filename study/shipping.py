@@ -1,0 +1,136 @@
+"""The packed store on every node of a cluster: found there, or fetched once.
+
+A node that sees the driver's folder (a shared path, or the driver's own machine) maps that. Any
+other fetches the files through Ray's object store into a folder of its own, named for the data's
+fingerprint, checks them against it, and keeps them for the next study of the same data.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from refinevad.data import Store, open_store
+from refinevad.data.locks import locked
+from refinevad.errors import InputError
+
+CACHE = "REFINEVAD_CACHE"
+"""Environment variable of a node: where it keeps what it fetched."""
+_PIECE = 32 * 1024**2  # bytes of one object
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of one file of a store, in the object store."""
+
+    file: str
+    content: ray.ObjectRef[bytes]
+
+
+class _Shipper:
+    """Reads the store on the driver's machine, when the first node asks for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pieces: list[Piece] | None = None
+
+    def pieces(self) -> list[Piece]:
+        if self._pieces is None:
+            self._pieces = [
+                Piece(file.name, ray.put(content))
+                for file in sorted(self._path.iterdir())
+                for content in _read(file)
+            ]
+        return self._pieces
+
+
+def _read(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as content:
+        yield from iter(lambda: content.read(_PIECE), b"")
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A packed store that any worker of the cluster can open; pickled to the workers.
+
+    Args:
+        path: The driver's folder.
+        fingerprint: Of its content.
+        shipper: The actor that hands out its pieces.
+    """
+
+    path: Path
+    fingerprint: str
+    shipper: Any = field(compare=False)
+
+    def open(self) -> Store:
+        """The store on this node, fetched if need be; the others of the node wait meanwhile."""
+        found = _store_in(self.path, self.fingerprint)
+        if found is not None:
+            return found
+        folder = cache_folder()
+        place = folder / self.fingerprint[:32]
+        with locked(folder / f".{place.name}.lock"):
+            found = _store_in(place, self.fingerprint)
+            if found is None:
+                self._fetch(place)
+                found = open_store(place)
+        return found
+
+    def _fetch(self, place: Path) -> None:
+        new = place.with_name(f".{place.name}.part")
+        shutil.rmtree(new, ignore_errors=True)  # of a process that died; the lock is ours
+        new.mkdir()
+        for piece in ray.get(self.shipper.pieces.remote()):
+            with (new / Path(piece.file).name).open("ab") as file:
+                file.write(ray.get(piece.content))
+        fetched = open_store(new)
+        fetched.verify()
+        if fetched.fingerprint != self.fingerprint:
+            raise InputError(
+                f"{self.path} changed under the running study: its fingerprint is "
+                f"{fetched.fingerprint[:12]}, the study began with {self.fingerprint[:12]}"
+            )
+        shutil.rmtree(place, ignore_errors=True)
+        new.rename(place)
+
+
+def ship(path: Path, fingerprint: str) -> Shipment:
+    """Offers the packed store in ``path`` to the cluster that Ray has joined."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(_Shipper)
+    return Shipment(
+        path, fingerprint, actor.options(num_cpus=0, scheduling_strategy=here).remote(path)
+    )
+
+
+def cache_folder() -> Path:
+    """Where this node keeps fetched stores: ``$REFINEVAD_CACHE``, else below the system's
+    temporary folder, for this user alone.
+
+    Raises:
+        InputError: The folder belongs to somebody else, who could change what is in it.
+    """
+    given = os.environ.get(CACHE)
+    folder = Path(given or Path(tempfile.gettempdir(), f"refinevad-{getpass.getuser()}"))
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not given and folder.stat().st_uid != os.getuid():
+        raise InputError(f"{folder} belongs to another user; set {CACHE} to a folder of yours")
+    return folder
+
+
+def _store_in(path: Path, fingerprint: str) -> Store | None:
+    try:
+        store = open_store(path)
+    except InputError:
+        return None
+    return store if store.fingerprint == fingerprint else None
