@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from study.files import write_whole
 from study.record import TrialRecord
 
 
@@ -36,13 +36,7 @@ class Checkpoints:
 
     def save(self, number: int, content: bytes) -> None:
         """Writes a checkpoint atomically, before the ledger says that its trial has ended."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".trial-{number:04d}.part"
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path(number))
+        write_whole(self.path(number), content)
 
     def rank(self, record: TrialRecord) -> None:
         """Takes an ended trial into the ranking and removes the checkpoint it displaces."""

@@ -20,13 +20,14 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from refinevad.data.packing import fsync_folder
 from refinevad.errors import InputError
 from refinevad.studyfile import nearest
+from study.files import CannotWrite
 from study.journal import (
     JOURNAL,
     BatchingJournal,
@@ -51,12 +52,14 @@ class LedgerReader:
 
     Args:
         folder: ``runs/<study>``.
+        journal: Its lines at one moment, where they must not grow under the reader; None: the
+            file.
 
     Raises:
         InputError: There is no study in the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, journal: BaseJournalBackend | None = None) -> None:
         self.folder = folder
         if not (folder / JOURNAL).is_file():
             there = [path.parent.name for path in folder.parent.glob(f"*/{JOURNAL}")]
@@ -64,11 +67,11 @@ class LedgerReader:
                 f"{folder}: no study here{nearest(folder.name, there)}"
                 " (`python -m study.run --space FILE` starts one)"
             )
-        self._attach(reading_journal(folder / JOURNAL))
+        self._attach(journal or reading_journal(folder / JOURNAL))
         if not self._find_study():
             raise InputError(f"{folder}: the study here has not begun; run it first")
 
-    def _attach(self, backend: JournalFileBackend) -> None:
+    def _attach(self, backend: BaseJournalBackend) -> None:
         try:
             self._storage = JournalStorage(backend)
         except (ValueError, KeyError) as error:
@@ -133,14 +136,18 @@ class Ledger(LedgerReader):
     Raises:
         InputError: Another driver holds the study, or the settings differ (the message names
             every difference), or the ledger is damaged in the middle.
+        CannotWrite: Here and from every method that writes: nothing more can be written.
     """
 
     def __init__(self, folder: Path, meta: StudyMeta) -> None:
         self.folder = folder
         self.recovered: str | None = None
         """What recovery had to do, in words; None when nothing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_study(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotWrite(folder, error) from error
+        self._handle = lock_study(folder)
         try:
             self._open(meta)
         except BaseException:
@@ -150,10 +157,9 @@ class Ledger(LedgerReader):
     def _open(self, meta: StudyMeta) -> None:
         path = self.folder / JOURNAL
         self.recovered = cut_torn_tail(path)
-        new = not path.exists()
-        self._backend = BatchingJournal(path)
-        if new:
+        if path.stat().st_size == 0:
             fsync_folder(self.folder)
+        self._backend = BatchingJournal(path, self._handle)
         self._attach(self._backend)
         if self._find_study():
             self._continue(meta)
@@ -275,7 +281,7 @@ class Ledger(LedgerReader):
 
     def close(self) -> None:
         """Gives the study free for another driver."""
-        os.close(self._lock)
+        os.close(self._handle)
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:
