@@ -8,6 +8,7 @@ import platform
 import subprocess
 import time
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from study.checkpoints import Checkpoints
 from study.driver import Driver
+from study.files import CannotWrite, write_whole
 from study.ledger import Ledger
 from study.publish import start_publisher, wait_publisher
 from study.record import StudyMeta, TrialRecord
@@ -70,18 +72,16 @@ def run_session(file: StudyFile, store: Store, place: Place, console: Console) -
         from study.cluster import require_listener
 
         require_listener(place.address)  # before anything is written
-    ledger = Ledger(place.folder, study_meta(file, store))
     try:
-        _say(console, [ledger.recovered, *_changed_versions(ledger.meta)], style="yellow")
-        (place.folder / "study.yaml").write_text(file.to_yaml())
-        return _Session(file, store, place, console, ledger).run()
-    except OSError as error:
+        with closing(Ledger(place.folder, study_meta(file, store))) as ledger:
+            _say(console, [ledger.recovered, *_changed_versions(ledger.meta)], style="yellow")
+            write_whole(place.folder / "study.yaml", file.to_yaml().encode())
+            return _Session(file, store, place, console, ledger).run()
+    except CannotWrite as error:
         raise Stopped(
-            f"{error.filename or place.folder} cannot be written: {error.strerror or error}; what "
-            "has ended is in the ledger, and once that is mended the same command goes on"
+            f"{error}; what has ended is in the ledger, and once that is mended the same command "
+            "goes on"
         ) from error
-    finally:
-        ledger.close()
 
 
 class _Session:
@@ -101,7 +101,8 @@ class _Session:
         else:
             publisher = self._run_trials(driver, screen)
         records = self._ledger.trials()
-        trials_table(records).to_csv(self._place.folder / "trials.csv", index=False)
+        table: str = trials_table(records).to_csv(index=False)
+        write_whole(self._place.folder / "trials.csv", table.encode())
         self._ledger.seal()
         print_summary(
             self._console,
