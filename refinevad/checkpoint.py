@@ -12,16 +12,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter
+from pydantic_core import from_json
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from refinevad.config import ModelConfig
+from refinevad.config import ModelConfig, Width
 from refinevad.errors import InputError
 from refinevad.model import RefineVAD
 
@@ -34,9 +35,9 @@ class Meta:
     """What a checkpoint's weights belong to."""
 
     model: ModelConfig
-    categories: tuple[str, ...]
+    categories: tuple[Annotated[str, Field(pattern=r"^\P{C}*$")], ...]
     """Categories in the order of the category head."""
-    widths: dict[str, int]
+    widths: dict[str, Width]
     """Modality -> feature width, in the order in which the input is concatenated."""
     extra: dict[str, Any]
     """Whatever the writer added: seed, data fingerprint, metrics."""
@@ -109,19 +110,14 @@ def loads(data: bytes, *, source: str = "checkpoint") -> tuple[RefineVAD, Meta]:
     if _KEY not in header:
         raise InputError(f"{source}: a safetensors file, but not one that refinevad wrote")
     try:
-        content = json.loads(header[_KEY])
+        content = from_json(header[_KEY])
         if content["version"] != FORMAT_VERSION:
             raise InputError(
                 f"{source}: checkpoint format {content['version']}, this refinevad reads"
                 f" {FORMAT_VERSION}; use the version of refinevad that wrote it"
             )
-        meta = Meta(
-            model=ModelConfig.model_validate(content["model"]),
-            categories=tuple(content["categories"]),
-            widths={str(name): int(width) for name, width in content["widths"].items()},
-            extra=dict(content["extra"]),
-        )
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+        meta = TypeAdapter(Meta).validate_python(content)
+    except (ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{source}: metadata in its header is damaged ({reason})") from None
     return _build(meta, tensors, source), meta
@@ -154,13 +150,18 @@ def _header(data: bytes) -> dict[str, str]:
 
 
 def _build(meta: Meta, tensors: dict[str, Tensor], source: str) -> RefineVAD:
-    with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: leave the RNG alone
-        model = RefineVAD(meta.model, meta.widths, len(meta.categories))
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
+        if meta.model.encoder_layers > len(tensors):
+            raise RuntimeError(f"{len(tensors)} tensors")
+        with torch.device("meta"):  # takes no memory: a header may claim any width
+            sketch = RefineVAD(meta.model, meta.widths, len(meta.categories))
+        sketch.load_state_dict(tensors, assign=True)
+    except (RuntimeError, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(
             f"{source}: weights do not fit the model its header describes ({reason})"
         ) from None
+    with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: leave the RNG alone
+        model = RefineVAD(meta.model, meta.widths, len(meta.categories))
+    model.load_state_dict(tensors)
     return model.eval()

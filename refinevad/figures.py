@@ -57,7 +57,7 @@ def score_curve(
     axes.set_axisbelow(True)
     if events is not None and not events:
         note = f"{note}; annotated as normal" if note else "annotated as normal"
-    axes.set_title(f"{title}\n{note}" if note else title, loc="left", fontsize=10)
+    axes.set_title(f"{title}\n{note}" if note else title, loc="left", fontsize=10, parse_math=False)
     if events:
         figure.legend(loc="outside upper right", frameon=False, fontsize=9, ncols=2)
     return figure

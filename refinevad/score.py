@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 DEFAULT_SEGMENTS = 32
+MOST_SEGMENTS = 4096
+"""That a checkpoint may ask for: memory grows with their square."""
 TOP_CATEGORIES = 3
 _EXTRACTION = re.compile(r"(__\d+|_i3d|_emb|_languagebind)$")
 """What feature extractors append to a video's name."""
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> None:
     scores, probs = score_video(
         model.to(resolved.device),
         features,
-        segments=args.segments or int(meta.extra.get("segments", DEFAULT_SEGMENTS)),
+        segments=args.segments or _segments(args.checkpoint, meta),
         length=_length(args, meta),
     )
     out = make_folder(args.out)
@@ -144,6 +146,14 @@ def _fps(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames per second")
     return value
+
+
+def _segments(path: Path, meta: Meta) -> int:
+    """As in training."""
+    segments = meta.extra.get("segments", DEFAULT_SEGMENTS)
+    if type(segments) is not int or not 0 < segments <= MOST_SEGMENTS:
+        raise InputError(f"{path}: its header says segments = {segments!r:.40}; give --segments")
+    return segments
 
 
 def _length(args: argparse.Namespace, meta: Meta) -> Length:

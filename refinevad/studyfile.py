@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from refinevad.config import Config, DataConfig, ModelConfig, TrainConfig
 from refinevad.errors import InputError
@@ -30,6 +31,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": ModelConfig,
     "train": TrainConfig,
 }
+MOST_CHARACTERS = 100_000
+"""Of a study file, its aliases written out: in a few lines of YAML they can stand for billions."""
+DEEPEST = 50
+"""Nesting of a study file; it needs five."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # `${NAME}` inside a flow mapping (`{root: ${NAME}}`) is not YAML: brackets of Unicode's private
 # area, which YAML takes for letters, stand for it while the file is parsed.
@@ -68,7 +73,35 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without two traps of YAML 1.1: ``1e-5`` is a number, ``off`` is a word."""
+    """SafeLoader without two traps of YAML 1.1: ``1e-5`` is a number, ``off`` is a word.
+
+    It makes plain values only: a tag such as ``!!python/object`` is an error.
+    """
+
+    def single_node(self) -> yaml.Node | None:
+        """The document before any value is made, if it is no larger than a study file can be."""
+        too_large = yaml.YAMLError("too large or too deeply nested for a study file")
+        try:
+            root = self.get_single_node()
+        except RecursionError:
+            raise too_large from None
+        size, waiting = 0, [(root, 0)] if root else []
+        while waiting:
+            node, depth = waiting.pop()
+            size += 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+            waiting += [(child, depth + 1) for child in _children(node)]
+            if size + len(waiting) > MOST_CHARACTERS or depth > DEEPEST:
+                raise too_large
+        return root
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                str(value)
+        except ValueError as error:  # a month 13, a whole number of 5,000 digits
+            raise ConstructorError(None, None, str(error), node.start_mark) from None
+        return value
 
 
 # The inherited resolvers, less those that take yes, no, on and off for booleans.
@@ -88,23 +121,29 @@ _Loader.add_implicit_resolver(
 
 def parse_value(text: str) -> Any:
     """One YAML value, as in ``--set lr=1e-3``."""
+    loader = _Loader(text)
     try:
-        return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader
+        node = loader.single_node()
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise InputError(f"cannot read {text!r} as a YAML value") from error
+        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        raise InputError(f"cannot read {shown!r} as a YAML value") from error
 
 
 def read_document(path: Path) -> Document:
     """Reads a YAML mapping, expands ``${VARIABLES}``, refuses duplicate keys."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{_files_beside(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a text file ({error})") from None
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(f"{path}: larger than {MOST_CHARACTERS} characters: not a study file")
     try:
         loader = _Loader(_VARIABLE.sub("\ue000\\1\ue001", text))
-        node = loader.get_single_node()
+        node = loader.single_node()
         document = Document(str(path), {})
         if node is not None:
             _note_lines(node, (), document)
@@ -205,10 +244,19 @@ def _files_beside(path: Path) -> str:
     return nearest(path.name, names)
 
 
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
 def _note_lines(node: yaml.Node, at: Location, document: Document) -> None:
     document.origins.setdefault(at, f"{document.source}:{node.start_mark.line + 1}")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise InputError(f"{document.source}:{line}: a key must be a word")
             place = (*at, key.value)
             if place in document.origins:
                 line = key.start_mark.line + 1

@@ -6,6 +6,7 @@ is known before the first row is read; then rows are read in blocks, and checked
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ TRUNCATED = "truncated files (shorter than their header says); copy or extract t
 PICKLED = (
     "pickled files: not read, because loading a pickle can run code; save plain arrays of numbers"
 )
+BAD_HEADER = "files whose .npy header makes no sense; write them again with np.save"
 NOT_NUMBERS = "files whose values are no real numbers; save float16 or float32 arrays"
 WRONG_NDIM = (
     "files of a wrong shape; features are (n, width), or with a crop axis (n, crops, width)"
@@ -118,7 +120,8 @@ def inspect(path: Path) -> FeatureFile:
     """Reads a file's header and checks it against the file's size.
 
     Raises:
-        BadFile: Missing, unreadable, not .npy, truncated, pickled, not numbers, wrong ndim, empty.
+        BadFile: Missing, unreadable, not .npy, truncated, damaged, pickled, not numbers, wrong
+            ndim, empty.
     """
     try:
         with path.open("rb") as stream:
@@ -137,6 +140,10 @@ def inspect(path: Path) -> FeatureFile:
                 shape, fortran, dtype = read(stream)
             except ValueError:
                 raise BadFile(TRUNCATED, str(path)) from None
+            except OSError:
+                raise
+            except Exception:  # NumPy reads it with Python's own parser, which may raise anything
+                raise BadFile(BAD_HEADER, str(path)) from None
             offset = stream.tell()
     except FileNotFoundError:
         raise BadFile(MISSING, str(path)) from None
@@ -148,9 +155,11 @@ def inspect(path: Path) -> FeatureFile:
         raise BadFile(NOT_NUMBERS, f"{path}: {dtype}")
     if len(shape) not in (2, 3):
         raise BadFile(WRONG_NDIM, f"{path}: {shape}")
+    if any(type(n) is not int or n < 0 for n in shape):
+        raise BadFile(BAD_HEADER, f"{path}: {shape}")
     if 0 in shape:
         raise BadFile(EMPTY, f"{path}: {shape}")
-    if size < offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+    if size < offset + dtype.itemsize * math.prod(shape):  # of NumPy's the product could overflow
         raise BadFile(TRUNCATED, str(path))
     return FeatureFile(path, tuple(shape), dtype, offset, fortran)
 

@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from refinevad.config import Width
 from refinevad.data.annotations import Event
 from refinevad.errors import InputError
 
@@ -64,9 +66,9 @@ class Header(BaseModel):
     synthetic: str | None
     """The generator's kind, where the data are synthetic: outputs must say so."""
     categories: tuple[str, ...]
-    widths: dict[str, int]
+    widths: dict[str, Width]
     """Modality -> width, in the order of concatenation."""
-    segments: int
+    segments: Width
     counts: dict[str, int]
     """Videos (train, train_abnormal, test, test_abnormal), frames and events of the test set."""
     crops: dict[str, int]
@@ -144,7 +146,8 @@ class Store:
         self.path = path
         self.header = _read_header(path)
         _check_sizes(path, self.header)
-        self._videos: dict[str, Any] = _read_json(path / "videos.json")
+        self._videos = _read_videos(path)
+        _check_shapes(path, self.header, self._videos)
 
     @property
     def fingerprint(self) -> str:
@@ -178,10 +181,14 @@ class Store:
     @cached_property
     def test(self) -> TestSplit:
         """The test videos."""
+        offsets = np.array(self._map("test_offsets"))
+        total = self.header.arrays["test_features"].shape[0]
+        if offsets[0] != 0 or offsets[-1] != total or np.any(np.diff(offsets) < 1):
+            raise InputError(_damaged(self.path, "test_offsets.npy does not rise to its end"))
         return TestSplit(
             names=list(self._videos["test"]),
             labels=np.array(self._map("test_labels")),
-            offsets=np.array(self._map("test_offsets")),
+            offsets=offsets,
             features=self._map("test_features"),
             segments=self._map("test_segments"),
             truth=np.array(self._map("test_truth")),
@@ -209,8 +216,8 @@ class Store:
     def _map(self, name: str) -> npt.NDArray[Any]:
         expected = self.header.arrays[name]
         try:
-            array = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            array = npy.open_memmap(self.path / f"{name}.npy", mode="r")
+        except Exception as error:  # a header is read by Python's parser, which raises anything
             raise InputError(_damaged(self.path, f"{name}.npy: {error}")) from None
         if array.shape != expected.shape or array.dtype.str != expected.dtype:
             raise InputError(
@@ -246,7 +253,7 @@ def _damaged(path: Path, what: str) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(_damaged(path.parent, f"{path.name}: {error}")) from None
     return content
 
@@ -269,6 +276,48 @@ def _read_header(path: Path) -> Header:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(_damaged(path, f"header.json, {where}: {first['msg']}")) from None
+
+
+class _Videos(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    train: list[str]
+    test: list[str]
+    events: list[list[Event]]
+
+
+def _read_videos(path: Path) -> dict[str, Any]:
+    content = _read_json(path / "videos.json")
+    try:
+        _Videos.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(_damaged(path, f"videos.json, {where}: {first['msg']}")) from None
+    return content
+
+
+def _check_shapes(path: Path, header: Header, videos: dict[str, Any]) -> None:
+    """A store from elsewhere may claim anything: what it claims must at least agree."""
+    train, test, classes = len(videos["train"]), len(videos["test"]), len(header.categories)
+    pooled = header.segments, sum(header.widths.values())
+    total = header.arrays["test_truth"].shape[0]
+    crops = header.crops
+    expected = {
+        "train_features": (train, crops.get("train"), *pooled),
+        "train_labels": (train, classes),
+        "test_features": (total, crops.get("test"), pooled[1]),
+        "test_segments": (test, crops.get("test"), *pooled),
+        "test_offsets": (test + 1,),
+        "test_labels": (test, classes),
+        "test_truth": (total,),
+    }
+    for name, shape in expected.items():
+        if header.arrays[name].shape != shape:
+            found = header.arrays[name].shape
+            raise InputError(_damaged(path, f"{name} is said to be {found}, not {shape}"))
+    if len(videos["events"]) != test:
+        raise InputError(_damaged(path, "videos.json does not have each test video's events"))
 
 
 def _check_sizes(path: Path, header: Header) -> None:
