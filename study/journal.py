@@ -142,7 +142,7 @@ def cut_torn_tail(path: Path) -> str | None:
         CannotWrite: There is no room to keep it; nothing was cut.
     """
     content = path.read_bytes()
-    keep = _whole(content)
+    keep = whole_length(content)
     if keep == len(content):
         return None
     backup = path.with_name(f"{path.name}.torn-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -155,7 +155,7 @@ def cut_torn_tail(path: Path) -> str | None:
     )
 
 
-def _whole(content: bytes) -> int:
+def whole_length(content: bytes) -> int:
     """Length of the journal without the write that a crash interrupted.
 
     Blocks reach a disk in any order: a write of several lines can have a hole, with whole lines

@@ -1,0 +1,1 @@
+"""What `study.verify` checks, one file per thing that is checked."""

@@ -1,0 +1,70 @@
+"""What a check says: what was compared, and every difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not what it should be."""
+
+    what: str
+    """Where it is: ``trial 3, lr``."""
+    found: Any
+    """What the ledger says."""
+    expected: Any
+    """What it should say."""
+
+    def __str__(self) -> str:
+        found, expected = _shown(self.found), _shown(self.expected)
+        return f"{self.what}: the ledger says {found}, it should say {expected}"
+
+
+@dataclass
+class Check:
+    """One kind of comparison, done."""
+
+    name: str
+    said: str = ""
+    """What was compared, in one line."""
+    differences: list[Difference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know to judge the differences, or their absence."""
+
+    def compare(self, what: str, found: Any, expected: Any) -> bool:
+        """Takes down where two values differ by a bit; returns whether they are the same."""
+        if same(found, expected):
+            return True
+        self.differences.append(Difference(what, found, expected))
+        return False
+
+    def compare_all(self, what: str, found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
+        """Compares two mappings key by key."""
+        for key in _keys(found, expected):
+            self.compare(f"{what}{key}", found.get(key), expected.get(key))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are the same to the last bit; 1, 1.0 and True are three values."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float):
+        return bool(a.hex() == b.hex())
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
+    return bool(a == b)
+
+
+def _keys(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> Iterator[Any]:
+    yield from found
+    yield from (key for key in expected if key not in found)
+
+
+def _shown(value: Any) -> str:
+    """Floats with all their digits; long lists by their length, their ends tell little."""
+    return "nothing" if value is None else str(value) if isinstance(value, str) else repr(value)

@@ -1,0 +1,42 @@
+"""The data: the store that the study was trained on, read again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from refinevad.data import Store, open_store, prepare
+from refinevad.errors import InputError
+from study.proof.check import Check, Difference
+from study.record import StudyMeta
+from study.space import StudyFile
+
+
+def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, Store | None]:
+    """Finds the store and reads it whole; the store is None where it is not the study's.
+
+    Raises:
+        InputError: There is no such store, and the data it could be packed from are absent.
+    """
+    check = Check("data")
+    # By its fingerprint: neither the features nor their old place are needed.
+    path = _packed(stores, meta.fingerprint)
+    store = open_store(path) if path else prepare(file.data, stores)
+    check.said = f"{store.path}: every byte read, fingerprint {store.fingerprint[:12]}"
+    check.compare("fingerprint of the data", meta.fingerprint, store.fingerprint)
+    try:
+        store.verify()
+    except InputError as error:
+        check.differences.append(Difference("the data", "they are what was packed", str(error)))
+    return check, None if check.differences else store
+
+
+def _packed(stores: Path, fingerprint: str) -> Path | None:
+    for header in sorted(stores.glob("*/header.json")):
+        try:
+            found = json.loads(header.read_text(encoding="utf-8")).get("fingerprint")
+        except (OSError, ValueError, AttributeError):
+            continue  # not for us
+        if found == fingerprint:
+            return header.parent
+    return None

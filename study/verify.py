@@ -1,0 +1,162 @@
+"""``python -m study.verify``: proves that a study's trials are what its file, seed and data give.
+
+Reads the ledger, takes no lock and writes nothing into the study, so that it may run beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from refinevad import cli
+from refinevad.errors import list_offenders
+from study.folders import add_study_arguments, study_folder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from study.proof.check import Check
+    from study.record import TrialRecord
+
+
+class _Report:
+    """Prints checks as they are done, and keeps their count."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.differing: list[Check] = []
+
+    def add(self, check: Check, notes: Sequence[str] = ()) -> None:
+        count = len(check.differences)
+        mark, style = ("differs", "bold red") if count else ("ok", "green")
+        self.line(mark, check.name, check.said, style)
+        if count:
+            self.differing.append(check)
+            self.say(list_offenders([str(difference) for difference in check.differences]))
+        for note in [*check.notes, *notes]:
+            self.say(f"  note: {note}", style="yellow")
+
+    def line(self, mark: str, name: str, text: str, style: str = "dim") -> None:
+        self.console.print(f"{mark:<8}", style=style, end="")
+        self.say(f"{name:<9}{text}")
+
+    def say(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def main(argv: list[str]) -> int:
+    """Returns 1 where anything differs."""
+    args = _parser().parse_args(argv)
+    from rich.console import Console
+
+    folder = study_folder(args)
+    report = _Report(Console())
+
+    from study.proof.ledger import read, recorded_file
+
+    path = folder / "trials.csv"
+    table = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    snapshot, meta, records = read(folder)  # after the table, which is older
+    file = recorded_file(meta, folder)
+    ended = sum(record.ended for record in records)
+    report.say(f"{meta.name} ({folder}): {ended} of {meta.trials} trials have ended")
+
+    from study.proof.data import check_data
+    from study.proof.digest import check_digest
+    from study.proof.ledger import check_ledger
+    from study.proof.results import check_results
+    from study.proof.search import check_search
+    from study.proof.training import check_training
+    from study.proof.versions import other_versions
+
+    report.add(check_ledger(snapshot, meta, file, records))
+    data, store = check_data(meta, file, args.stores)
+    report.add(data)
+    with _progress(report.console) as progress:
+        task = progress.add_task("asking trials again", total=len(records))
+        search = check_search(file, records, lambda done: progress.update(task, completed=done))
+    report.add(search, other_versions(meta, snapshot.versions) if search.differences else [])
+    report.add(check_results(file, records))
+    report.add(check_digest(snapshot, records, given=args.digest, table=table))
+    if store is None or not args.sample:
+        why = "--sample 0" if store else "these are not the study's data"
+        report.line("skipped", "training", f"no trial was trained again ({why})")
+    else:
+        with _progress(report.console) as progress:
+            task = progress.add_task("training again")
+
+            def show(record: TrialRecord, epoch: int) -> None:
+                what = f"training trial {record.number} again"
+                total = len(record.curve)
+                progress.update(task, description=what, completed=epoch, total=total)
+
+            training = check_training(file, store, records, args.sample, progress.print, show)
+        report.add(training)
+    return _verdict(report, unended=meta.trials - ended)
+
+
+def _verdict(report: _Report, *, unended: int) -> int:
+    if report.differing:
+        listed = ", ".join(f"{len(c.differences)} in {c.name}" for c in report.differing)
+        report.say(f"NOT verified; differences: {listed}", style="bold red")
+        return 1
+    so_far = f" so far; {unended} trials have not ended" if unended > 0 else ""
+    report.say(f"verified: nothing differs{so_far}", style="bold green")
+    return 0
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    """A bar on a terminal; elsewhere only what is printed above it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+    bar.disable = not console.is_terminal
+    with bar:
+        yield bar
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no digest: 64 hexadecimal digits")
+    return text.lower()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.verify",
+        description="Proves a study: asks all its trials again from its file, seed and results, "
+        "trains some of them again, and compares every bit with the ledger. Reads only; a running "
+        "or interrupted study is verified as far as it went. Exits 1 where anything differs.",
+    )
+    add_study_arguments(parser)
+    cli.add_stores_argument(parser)
+    parser.add_argument(
+        "--sample",
+        type=_count,
+        default=3,
+        metavar="K",
+        help="trials to train again, the best one first; 0: none (default: 3)",
+    )
+    parser.add_argument(
+        "--digest",
+        type=_digest,
+        metavar="HEX",
+        help="the digest that a run has printed, to be compared as well",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)
