@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from refinevad import cli
 from refinevad.errors import InputError
+from study.folders import add_study_arguments, study_folder
 from study.tracking import DEFAULT_URI, Publisher, TrackingUnavailable, check_address, redact
 
 if TYPE_CHECKING:
@@ -179,16 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Shows a study's ledger in MLflow: whatever MLflow does not show yet is added. "
         "Safe to repeat and to interrupt.",
     )
-    parser.add_argument(
-        "--study", required=True, metavar="NAME", help="the study's name, or its folder"
-    )
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="folder of all studies (default: runs)",
-    )
+    add_study_arguments(parser)
     parser.add_argument(
         "--tracking-uri",
         metavar="URI",
@@ -219,9 +211,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from study.ledger import LedgerReader
 
-    folder = args.runs / args.study
-    if not folder.is_dir() and Path(args.study).is_dir():
-        folder = Path(args.study)
+    folder = study_folder(args)
     uri = args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     check_address(uri)
     reader = LedgerReader(folder)

@@ -157,7 +157,8 @@ def test_the_papers_setting_without_its_files_says_where_to_put_them(
 
 
 @pytest.mark.parametrize(
-    "module", ["study.run", "study.publish", "refinevad.train", "refinevad.prepare"]
+    "module",
+    ["study.run", "study.publish", "study.verify", "refinevad.train", "refinevad.prepare"],
 )
 def test_help_needs_no_heavy_library(module: str) -> None:
     code = (
