@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test lint format bench clean help
+.PHONY: study test faults lint format bench clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,10 @@ study: $(READY)  ## set up, and run a small real study on the embedded synthetic
 
 test: $(READY) lint  ## set up, and run the linters and all tests (data sets: REFINEVAD_DATA=folder)
 	$(BIN)/python -m pytest
+
+faults: $(READY)  ## kill, corrupt and fill everything a study stands on; writes benchmarks/results/faults.md
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" \
+		--faults-table benchmarks/results/faults.md
 
 lint: $(READY)  ## ruff and mypy --strict
 	$(BIN)/ruff check .

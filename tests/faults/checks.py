@@ -1,0 +1,71 @@
+"""What must be true after any fault."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import TrialState
+
+from tests.desk import Desk, Undisturbed, digest_of
+
+
+def ends_undisturbed(desk: Desk, undisturbed: Undisturbed, *arguments: str, **env: str) -> str:
+    """Resumes with the real command and compares the end with the undisturbed study's.
+
+    Returns:
+        What was checked, for the table.
+    """
+    again = desk.run("--workers", "2", *arguments, **env)
+    assert digest_of(again) == undisturbed.digest
+    return ended_undisturbed(desk, undisturbed)
+
+
+def ended_undisturbed(desk: Desk, undisturbed: Undisturbed) -> str:
+    """The study on disk is whole: same table, one final record per trial, no unfinished file."""
+    assert (desk.study / "trials.csv").read_text() == undisturbed.table
+    trials = undisturbed.table.count("\n") - 1
+    assert final_records(desk) == dict.fromkeys(range(trials), 1)
+    unfinished = [path.name for path in desk.study.rglob("*") if path.name.endswith(".part")]
+    assert not unfinished
+    return f"digest and trials.csv equal; one final record for each of {trials} trials"
+
+
+def final_records(desk: Desk) -> dict[int, int]:
+    """Trial -> final records in the raw journal, read without any code of ours.
+
+    A final record is a result and the state that closes the trial; the two must be as many.
+    """
+    results: Counter[int] = Counter()
+    closed: Counter[int] = Counter()
+    for line in desk.journal.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["op_code"] == JournalOperation.SET_TRIAL_USER_ATTR:
+            results[entry["trial_id"]] += "result" in entry["user_attr"]
+        elif entry["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES:
+            closed[entry["trial_id"]] += TrialState(entry["state"]).is_finished()
+    assert +results == +closed
+    return dict(sorted((+results).items()))
+
+
+def nothing_left_running(desk: Desk, seconds: float = 60) -> None:
+    """All processes of the desk's commands are gone, at the latest after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while left := desk.processes():
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.2)
+
+
+def only_line(text: str, start: str = "error: ") -> str:
+    """The one line of ``text`` that begins with ``start``; there is no traceback."""
+    assert "Traceback" not in text, text
+    lines = [line for line in text.splitlines() if line.startswith(start)]
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def short(line: str, desk: Desk) -> str:
+    """A line of output without the folders of this test, for the table."""
+    return line.replace(f"{desk.folder}/", "").replace(f"{desk.stores}/", "stores/")

@@ -1,0 +1,110 @@
+"""Runs ``study.run`` and kills it at an exact moment.
+
+    python -m tests.faults.sabotage MOMENT[:N] -- --space FILE …
+
+patches the N-th passage (from 1, by default the first) of a moment in this process, where the
+command ends itself by SIGKILL, and then runs the real command. The product has no hooks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import study.checkpoints
+import study.files
+import study.journal
+import study.ledger
+import study.session
+import study.summary
+from refinevad import cli
+
+
+def die() -> NoReturn:
+    """SIGKILL, after which no line of ours runs."""
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def before(owner: Any, name: str, passage: int) -> None:
+    """Dies when ``owner.name`` is called for the N-th time."""
+    _patch(owner, name, passage, lambda real, *args, **kwargs: die())
+
+
+def after(owner: Any, name: str, passage: int) -> None:
+    """Dies when the N-th call of ``owner.name`` has returned."""
+    _patch(owner, name, passage, lambda real, *args, **kwargs: (real(*args, **kwargs), die()))
+
+
+def half_way(owner: Any, where: Callable[[int], bool], passage: int) -> None:
+    """Dies in the N-th ``write_all`` of a module, with half of its bytes on the disk."""
+
+    def half(real: Callable[[int, bytes], None], handle: int, content: bytes) -> None:
+        real(handle, content[: len(content) // 2])
+        die()
+
+    _patch(owner, "write_all", passage, half, lambda handle, content: where(handle))
+
+
+def _patch(
+    owner: Any,
+    name: str,
+    passage: int,
+    trouble: Callable[..., Any],
+    counts: Callable[..., bool] = lambda *args, **kwargs: True,
+) -> None:
+    real = getattr(owner, name)
+    passed = 0
+
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        nonlocal passed
+        passed += counts(*args, **kwargs)
+        if passed == passage and counts(*args, **kwargs):
+            return trouble(real, *args, **kwargs)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, patched)
+
+
+def _writes(name: str) -> Callable[[int], bool]:
+    """Whether an open file belongs to a path that contains ``name``."""
+    return lambda handle: name in str(Path(f"/proc/self/fd/{handle}").readlink())
+
+
+Ledger, Checkpoints = study.ledger.Ledger, study.checkpoints.Checkpoints
+
+MOMENTS: dict[str, Callable[[int], None]] = {
+    # a trial's way through the driver
+    "asked": lambda n: after(Ledger, "begin", n),
+    "result": lambda n: before(Ledger, "finish", n),
+    "checkpoint": lambda n: half_way(study.files, _writes(".safetensors"), n),
+    "checkpoint-kept": lambda n: after(Checkpoints, "save", n),
+    "recorded": lambda n: after(Ledger, "finish", n),
+    "ranked": lambda n: after(Checkpoints, "rank", n),
+    # the ledger's own writes: the N-th of the session
+    "write": lambda n: half_way(study.journal, _writes("journal.log"), n),
+    "written": lambda n: after(study.journal, "write_all", n),
+    # the beginning and the end of a study
+    "created": lambda n: after(study.ledger.JournalStorage, "create_new_study", n),
+    "study.yaml": lambda n: half_way(study.files, _writes("study.yaml"), n),
+    "trials.csv": lambda n: half_way(study.files, _writes("trials.csv"), n),
+    "summary": lambda n: before(study.summary, "_print_metrics", n),
+    "summary-said": lambda n: after(study.session, "print_summary", n),
+}
+
+
+def main(argv: list[str]) -> int | None:
+    moment, _, passage = argv[0].partition(":")
+    MOMENTS[moment](int(passage or 1))
+    from study.run import main as run
+
+    return run(argv[2:])
+
+
+if __name__ == "__main__":
+    cli.run(main)

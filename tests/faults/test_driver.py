@@ -1,0 +1,160 @@
+"""The driver killed
+
+``kill -9``, at exact moments of a trial's way through the driver and at random ones.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+from tests.desk import Desk, Undisturbed, digest_of, wait_for_results
+from tests.faults.checks import (
+    ended_undisturbed,
+    ends_undisturbed,
+    nothing_left_running,
+    only_line,
+    short,
+)
+from tests.faults.conftest import Fault
+
+MOMENTS = {
+    "asked:3": "trial 2 asked, not yet started",
+    "result:3": "third result at hand, not yet written",
+    "checkpoint:2": "half of the second checkpoint on the disk",
+    "checkpoint-kept:2": "second checkpoint kept, its trial's record not yet written",
+    "recorded:5": "fifth record written, checkpoints not yet ranked",
+    "ranked:6": "sixth record ranked, not yet on the screen",
+    "write:1": "half of the study's first line on the disk",
+    "write:2": "half of the study's description on the disk",
+    "write:3": "half of the first trial's line on the disk",
+    "write:9": "half of the ledger's ninth write on the disk",
+    "written:12": "the ledger's twelfth write on the disk, nothing after it",
+    "created": "the Optuna study made, its description not yet written",
+    "study.yaml": "half of study.yaml on the disk",
+    "trials.csv": "half of trials.csv on the disk",
+    "summary": "in the middle of the summary",
+    "summary-said": "after the summary",
+}
+QUICK = {"result:3", "write:9"}
+
+
+def quick(value: object, chosen: bool) -> object:
+    return pytest.param(value, marks=[] if chosen else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("moment", [quick(m, m in QUICK) for m in MOMENTS])
+def test_killed_at_an_exact_moment(
+    fault: Fault, desk: Desk, undisturbed: Undisturbed, moment: str
+) -> None:
+    fault.done = f"kill -9: {MOMENTS[moment]}"
+    fault.how = f"`tests.faults.sabotage {moment}`"
+    killed = desk.run("--workers", "2", program=("tests.faults.sabotage", moment, "--"))
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+    fault.seen = f"killed with {desk.results()} of 10 results"
+    fault.after = ends_undisturbed(desk, undisturbed)
+
+
+SEED = 20
+_draw = random.Random(SEED)
+RANDOM = [(_draw.randrange(9), _draw.uniform(0, 0.5)) for _ in range(15)]
+START_UP = [(None, _draw.uniform(0.5, 8)) for _ in range(5)]
+"""(results to wait for, seconds to wait then); None: from the process's start."""
+
+
+@pytest.mark.parametrize(
+    "number", [quick(n, n == 0) for n in range(len(RANDOM) + len(START_UP))], ids="random-{}".format
+)
+def test_killed_at_a_random_moment(
+    fault: Fault, desk: Desk, undisturbed: Undisturbed, number: int
+) -> None:
+    results, seconds = [*RANDOM, *START_UP][number]
+    after = "start" if results is None else f"{results} results"
+    fault.done = "kill -9 at a random moment"
+    fault.how = f"{seconds:.3f} s after {after} (moment {number} of seed {SEED})"
+    driver = desk.start("--workers", "2")
+    if results is not None:
+        wait_for_results(desk, results)
+    time.sleep(seconds)
+    driver.kill()
+    driver.communicate()
+    fault.seen = f"killed with {desk.results()} of 10 results"
+    fault.after = ends_undisturbed(desk, undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
+    fault.done = "kill -9 of five sessions in a row"
+    fault.how = "each as soon as it has a result more than the one before"
+    seen = []
+    for _ in range(5):
+        driver = desk.start("--workers", "2")
+        wait_for_results(desk, desk.results() + 1)
+        driver.kill()
+        driver.communicate()
+        seen.append(desk.results())
+    fault.seen = f"killed with {', '.join(map(str, seen))} results"
+    fault.after = ends_undisturbed(desk, undisturbed)
+
+
+@pytest.mark.slow
+def test_started_again_while_the_dead_drivers_workers_linger(
+    fault: Fault, desk: Desk, undisturbed: Undisturbed
+) -> None:
+    fault.done = "kill -9, and the command given again at once"
+    fault.how = "after 3 results; Ray's processes of the first session may still run"
+    first = desk.start("--workers", "2")
+    wait_for_results(desk, 3)
+    first.kill()
+    first.wait()
+    lingering = len(desk.processes())
+    again = desk.run("--workers", "2")
+    assert digest_of(again) == undisturbed.digest
+    nothing_left_running(desk)
+    fault.seen = f"{lingering} of its processes were there when the second began; none is left"
+    fault.after = ended_undisturbed(desk, undisturbed)
+
+
+@pytest.mark.slow
+def test_two_drivers_at_once(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
+    fault.done = "a second driver, and a third after `driver.lock` was deleted"
+    fault.how = "while the first runs, after 1 result"
+    first = desk.start("--workers", "1")
+    wait_for_results(desk, 1)
+    first.send_signal(signal.SIGSTOP)  # it cannot end meanwhile
+    second = desk.run()
+    (desk.study / "driver.lock").unlink()
+    third = desk.run()
+    first.send_signal(signal.SIGCONT)
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, output
+    assert (second.returncode, third.returncode) == (2, 2)
+    line = only_line(second.stderr)
+    assert f"process {first.pid} on host" in line
+    assert "another process is running this study" in only_line(third.stderr)
+    fault.seen = f"both refused, exit 2: {short(line, desk)}"
+    fault.after = ended_undisturbed(desk, undisturbed)
+
+
+@pytest.mark.slow
+def test_the_folder_replaced_under_the_driver(
+    fault: Fault, desk: Desk, undisturbed: Undisturbed
+) -> None:
+    fault.done = "the study's folder moved away under the running driver, and a copy put there"
+    fault.how = "after 2 results"
+    driver = desk.start("--workers", "1")
+    wait_for_results(desk, 2)
+    driver.send_signal(signal.SIGSTOP)
+    desk.study.rename(desk.folder / "moved")
+    shutil.copytree(desk.folder / "moved", desk.study)
+    driver.send_signal(signal.SIGCONT)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 1
+    line = only_line(output)
+    assert "another file took its place" in line
+    fault.seen = f"exit 1: {short(line, desk)}"
+    fault.after = ends_undisturbed(desk, undisturbed)
