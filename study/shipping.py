@@ -123,7 +123,7 @@ def cache_folder() -> Path:
     given = os.environ.get(CACHE)
     folder = Path(given or Path(tempfile.gettempdir(), f"refinevad-{getpass.getuser()}"))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not given and folder.stat().st_uid != os.getuid():
+    if not given and folder.lstat().st_uid != os.getuid():
         raise InputError(f"{folder} belongs to another user; set {CACHE} to a folder of yours")
     return folder
 
