@@ -77,6 +77,9 @@ class NothingRuns:
     def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
         return None
 
+    def check(self) -> None:
+        pass
+
 
 @dataclass
 class Mark:

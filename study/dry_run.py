@@ -64,7 +64,9 @@ def measure_epoch(
     """Seconds of one epoch of the first configuration on this machine's CPU, and the mean
     number of epochs of all."""
     params = configurations[0]
-    run = RefineVADRuns(file, store.path, store.fingerprint, "cpu")(TrialSpec(0, params, seed=0))
+    run = RefineVADRuns(file, store.path, store.fingerprint, store.stamp, "cpu")(
+        TrialSpec(0, params, seed=0)
+    )
     seconds = run.run_epoch().seconds
     epochs = [p.get("epochs", file.train.epochs) for p in configurations]
     return seconds, sum(epochs) / len(epochs)

@@ -22,6 +22,7 @@ from ray import cloudpickle, tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.search import Searcher
 
+from refinevad.data.store import DamagedStore
 from study.driver import Driver
 from study.interrupt import Interrupt
 from study.trial import Runs, TrialOutcome, TrialRunner, TrialSpec
@@ -148,8 +149,9 @@ class _OrderedSearcher(_StaysHere, Searcher):
 class _Reporter(_StaysHere, tune.Callback):
     """Tells the driver what happens to its trials."""
 
-    def __init__(self, segment: _Segment) -> None:
+    def __init__(self, segment: _Segment, runs: Runs) -> None:
         self._segment = segment
+        self._runs = runs
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         segment = self._segment
@@ -167,8 +169,12 @@ class _Reporter(_StaysHere, tune.Callback):
             segment.call(segment.driver.progressed, number, result["epoch"], result["best"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        segment = self._segment
-        reason, gpu_memory = _explain(_error_of(trial))
+        segment, error = self._segment, _error_of(trial)
+        if isinstance(error, RayTaskError) and isinstance(error.cause, DamagedStore):
+            segment.error = segment.error or error.cause
+        # Nor is a trial to blame whose worker was killed because a mapped file was cut short.
+        segment.call(self._runs.check)
+        reason, gpu_memory = _explain(error)
         segment.call(
             segment.driver.lost,
             segment.numbers[trial.trial_id],
@@ -255,14 +261,14 @@ def run_trials(
     trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
     while not (driver.finished or interrupt.requested):
         segment = _Segment(driver, interrupt, resize)
-        _fit(segment, tune.with_resources(trainable, resources))
+        _fit(segment, tune.with_resources(trainable, resources), runs)
         if segment.error is not None:
             raise segment.error
         if not (segment.numbers or segment.over):
             raise RuntimeError("Ray Tune stopped without having run a trial")
 
 
-def _fit(segment: _Segment, trainable: Any) -> None:
+def _fit(segment: _Segment, trainable: Any, runs: Runs) -> None:
     numbers = segment.numbers
     with tempfile.TemporaryDirectory(prefix="refinevad-tune-") as scratch, _quiet_tune():
         tuner = tune.Tuner(
@@ -279,7 +285,7 @@ def _fit(segment: _Segment, trainable: Any) -> None:
                 storage_path=scratch,
                 verbose=0,
                 stop=_StopWhenOver(segment),
-                callbacks=[_Reporter(segment)],
+                callbacks=[_Reporter(segment, runs)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(
                     checkpoint_frequency=0, checkpoint_at_end=False

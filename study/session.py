@@ -11,7 +11,7 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
@@ -135,6 +135,7 @@ class _Session:
 
         tally, place = screen.tally, self._place
         threads = self._file.execution.threads
+        self._store.verify()
         try:
             start_ray(workers=tally.workers, threads=threads, address=place.address)
             on_gpu = self._on_gpu()
@@ -177,13 +178,17 @@ class _Session:
     def _runs(self, on_gpu: bool) -> RefineVADRuns:
         from study.trial import RefineVADRuns
 
-        path, fingerprint = self._store.path.resolve(), self._store.fingerprint
+        store = self._store
+        path, fingerprint = store.path.resolve(), store.fingerprint
         shipment = None
         if self._place.address is not None:
             from study.shipping import ship
 
             shipment = ship(path, fingerprint)
-        return RefineVADRuns(self._file, path, fingerprint, "cuda" if on_gpu else "cpu", shipment)
+        device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
+        runs = RefineVADRuns(self._file, path, fingerprint, store.stamp, device, shipment)
+        runs.check()  # opened in this process too, which looks again when a trial is lost
+        return runs
 
     def _publisher(self) -> subprocess.Popen[bytes] | None:
         uri = self._place.tracking_uri

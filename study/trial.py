@@ -15,6 +15,7 @@ from study.space import Params, StudyFile
 
 if TYPE_CHECKING:
     from refinevad.data import Store
+    from refinevad.data.store import Stamp
     from refinevad.trainer import EpochRecord, RunResult
     from study.shipping import Shipment
 
@@ -58,6 +59,9 @@ class Runs(Protocol):
     def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
         """The selected epoch's weights, or None where there is nothing to keep."""
 
+    def check(self) -> None:
+        """Raises where the data are no longer those that the study began with."""
+
 
 @dataclass(frozen=True)
 class RefineVADRuns:
@@ -66,6 +70,8 @@ class RefineVADRuns:
     file: StudyFile
     store: Path
     fingerprint: str
+    stamp: Stamp
+    """Of the files in ``store`` when their content was held against the fingerprint."""
     device: Literal["cpu", "cuda"]
     shipment: Shipment | None = None
     """How nodes that do not see ``store`` come by it; None: every worker sees it."""
@@ -73,6 +79,7 @@ class RefineVADRuns:
     def __call__(self, spec: TrialSpec) -> Run:
         from refinevad.trainer import TrainingRun
 
+        self.check()
         pruning = self.file.pruning
         return TrainingRun(
             self._open(),
@@ -115,19 +122,27 @@ class RefineVADRuns:
         fixed = self.file.data.split_seed
         return self.file.study.seed if fixed is None else fixed
 
+    def check(self) -> None:
+        """Looks whether anything was written to the store.
+
+        Raises:
+            DamagedStore: What a trial finds now would not be a result of the study.
+        """
+        self._open().check_unchanged()
+
     def _open(self) -> Store:
-        return _open(self.store, self.fingerprint, self.shipment)
+        return _open(self.store, self.fingerprint, self.stamp, self.shipment)
 
 
 @lru_cache(maxsize=1)
-def _open(path: Path, fingerprint: str, shipment: Shipment | None) -> Store:
-    from refinevad.data import open_store
+def _open(path: Path, fingerprint: str, stamp: Stamp, shipment: Shipment | None) -> Store:
+    from refinevad.data.store import DamagedStore, open_store
 
     store = shipment.open() if shipment else open_store(path)
-    if store.fingerprint != fingerprint:
-        raise RuntimeError(
-            f"{path} changed under the running study: its fingerprint is "
-            f"{store.fingerprint[:12]}, the study began with {fingerprint[:12]}"
+    if store.fingerprint != fingerprint or (store.path == path and store.stamp != stamp):
+        raise DamagedStore(
+            f"the packed store {path} was changed under the running study; give the same command "
+            "again: it goes on, or says what differs"
         )
     return store
 
@@ -161,6 +176,7 @@ class TrialRunner:
     def outcome(self) -> TrialOutcome:
         """The final record of the ended run, with its checkpoint if that may be kept."""
         run = self._run.result()
+        self._runs.check()
         checkpoint = None
         threshold = self.spec.keep_above
         if threshold is not None and not run.diverged and run.objective >= threshold:

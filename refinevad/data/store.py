@@ -43,6 +43,14 @@ ARRAYS = (
 )
 
 
+Stamp = tuple[tuple[str, int, int], ...]
+"""Name, bytes and mtime in ns of every file of a store."""
+
+
+class DamagedStore(InputError):
+    """A packed store is not what was packed: damaged, or changed under its reader."""
+
+
 class ArrayFile(BaseModel):
     """What one array of a store must look like."""
 
@@ -144,6 +152,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.stamp = _stamp(path)
+        """Of the files as they were opened."""
         self.header = _read_header(path)
         _check_sizes(path, self.header)
         self._videos = _read_videos(path)
@@ -184,7 +194,7 @@ class Store:
         offsets = np.array(self._map("test_offsets"))
         total = self.header.arrays["test_features"].shape[0]
         if offsets[0] != 0 or offsets[-1] != total or np.any(np.diff(offsets) < 1):
-            raise InputError(_damaged(self.path, "test_offsets.npy does not rise to its end"))
+            raise DamagedStore(_damaged(self.path, "test_offsets.npy does not rise to its end"))
         return TestSplit(
             names=list(self._videos["test"]),
             labels=np.array(self._map("test_labels")),
@@ -199,28 +209,47 @@ class Store:
         """Reads everything and compares it with the fingerprint.
 
         Raises:
-            InputError: An array's content, a name or the header was changed.
+            DamagedStore: An array's content, a name or the header was changed.
         """
         digests = {}
         for name, array in self.header.arrays.items():
             digests[name] = _digest(self._map(name))
             if digests[name] != array.sha256:
-                raise InputError(_damaged(self.path, f"{name}.npy has changed since it was packed"))
+                raise DamagedStore(
+                    _damaged(self.path, f"{name}.npy has changed since it was packed")
+                )
         header = self.header
         found = fingerprint(
             header.categories, header.widths, header.segments, self._videos, digests
         )
         if found != header.fingerprint:
-            raise InputError(_damaged(self.path, "names or header do not match the fingerprint"))
+            raise DamagedStore(_damaged(self.path, "names or header do not match the fingerprint"))
+
+    def check_unchanged(self) -> None:
+        """Looks at the files' sizes and times, which takes microseconds.
+
+        Memory maps show what is written to their files, and a process that reads beyond the end
+        of a file cut short is killed: look before and after an array is used.
+
+        Raises:
+            DamagedStore: A file was written to, replaced or removed since the store was opened.
+        """
+        now = _stamp(self.path)
+        if now != self.stamp:
+            names = sorted({name for name, *_ in {*now} ^ {*self.stamp}})
+            raise DamagedStore(
+                f"the packed store {self.path} was changed while it was in use "
+                f"({', '.join(names)}); delete the folder, the same command packs it again"
+            )
 
     def _map(self, name: str) -> npt.NDArray[Any]:
         expected = self.header.arrays[name]
         try:
             array = npy.open_memmap(self.path / f"{name}.npy", mode="r")
         except Exception as error:  # a header is read by Python's parser, which raises anything
-            raise InputError(_damaged(self.path, f"{name}.npy: {error}")) from None
+            raise DamagedStore(_damaged(self.path, f"{name}.npy: {error}")) from None
         if array.shape != expected.shape or array.dtype.str != expected.dtype:
-            raise InputError(
+            raise DamagedStore(
                 _damaged(
                     self.path, f"{name}.npy is {array.shape} {array.dtype}, not {expected.shape}"
                 )
@@ -233,9 +262,18 @@ def open_store(path: Path) -> Store:
     """Opens a packed store.
 
     Raises:
-        InputError: There is none, it is of another version, or it is damaged.
+        InputError: There is none, or it is of another version.
+        DamagedStore: It is damaged.
     """
     return Store(path)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        stats = [(file.name, file.stat()) for file in sorted(path.iterdir())]
+    except OSError:
+        return ()
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def _digest(array: npt.NDArray[Any]) -> str:
@@ -254,7 +292,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(_damaged(path.parent, f"{path.name}: {error}")) from None
+        raise DamagedStore(_damaged(path.parent, f"{path.name}: {error}")) from None
     return content
 
 
@@ -275,7 +313,7 @@ def _read_header(path: Path) -> Header:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(_damaged(path, f"header.json, {where}: {first['msg']}")) from None
+        raise DamagedStore(_damaged(path, f"header.json, {where}: {first['msg']}")) from None
 
 
 class _Videos(BaseModel):
@@ -293,7 +331,7 @@ def _read_videos(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(_damaged(path, f"videos.json, {where}: {first['msg']}")) from None
+        raise DamagedStore(_damaged(path, f"videos.json, {where}: {first['msg']}")) from None
     return content
 
 
@@ -315,9 +353,9 @@ def _check_shapes(path: Path, header: Header, videos: dict[str, Any]) -> None:
     for name, shape in expected.items():
         if header.arrays[name].shape != shape:
             found = header.arrays[name].shape
-            raise InputError(_damaged(path, f"{name} is said to be {found}, not {shape}"))
+            raise DamagedStore(_damaged(path, f"{name} is said to be {found}, not {shape}"))
     if len(videos["events"]) != test:
-        raise InputError(_damaged(path, "videos.json does not have each test video's events"))
+        raise DamagedStore(_damaged(path, "videos.json does not have each test video's events"))
 
 
 def _check_sizes(path: Path, header: Header) -> None:
@@ -325,8 +363,8 @@ def _check_sizes(path: Path, header: Header) -> None:
         expected = header.arrays.get(name)
         file = path / f"{name}.npy"
         if expected is None:
-            raise InputError(_damaged(path, f"header.json does not know {name}"))
+            raise DamagedStore(_damaged(path, f"header.json does not know {name}"))
         size = file.stat().st_size if file.is_file() else -1
         if size != expected.size:
             found = "is missing" if size < 0 else f"has {size} bytes, not {expected.size}"
-            raise InputError(_damaged(path, f"{file.name} {found}"))
+            raise DamagedStore(_damaged(path, f"{file.name} {found}"))

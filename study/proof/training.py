@@ -84,7 +84,9 @@ def _train(
         execution = type(file.execution).model_validate(file.execution.model_dump() | facts)
         as_recorded = file.model_copy(update={"execution": execution})
         device: Literal["cpu", "cuda"] = "cuda" if worker.get("device") == "cuda" else "cpu"
-        runs = RefineVADRuns(as_recorded, store.path.resolve(), store.fingerprint, device)
+        runs = RefineVADRuns(
+            as_recorded, store.path.resolve(), store.fingerprint, store.stamp, device
+        )
         spec = TrialSpec(record.number, record.params, record.seed, record.stopping_curve)
         runner = TrialRunner(runs, spec)
         while not runner.done:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from refinevad.data.store import DamagedStore
 from refinevad.results import EpochRecord, RunResult
 from study.cluster import start_ray, stop_ray
 from study.interrupt import Interrupt
+from study.ledger import LedgerReader
 from study.ray_backend import run_trials
 from study.record import TrialRecord, digest
 from study.trial import TrialSpec
@@ -51,6 +53,11 @@ class QuickRun:
         mark.touch()
         if self.trouble == "dies once" and first:
             os._exit(9)
+        if self.trouble == "data change":
+            (self.marks / "data changed").touch()
+        if self.trouble == "data change, dies":
+            (self.marks / "data changed").touch()
+            os._exit(9)
         if self.trouble == "raises":
             raise ValueError("no such [thing] in [/data/x.npy]")
         if self.trouble == "hangs":
@@ -83,6 +90,10 @@ class QuickRuns:
 
     def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
         return b"weights"
+
+    def check(self) -> None:
+        if (self.marks / "data changed").exists():
+            raise DamagedStore("the data were changed")
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +149,16 @@ def test_a_hang_is_ended_from_inside_the_worker(tmp_path: Path, ray_here: None) 
     assert records[1].state == "FAILED"
     assert records[1].reason == "timed out after 2 s"
     assert [r.state for r in records].count("COMPLETE") == 9
+
+
+@pytest.mark.parametrize("trouble", ["data change", "data change, dies"])
+def test_changed_data_stop_the_study_and_no_trial_is_to_blame(
+    tmp_path: Path, ray_here: None, trouble: str
+) -> None:
+    text = SMALL_STUDY.replace("retries: 1", "retries: 0")
+    with pytest.raises(DamagedStore, match="the data were changed"):
+        run(tmp_path, {2: trouble}, text)
+    records = LedgerReader(tmp_path / "study").trials()
+    assert "FAILED" not in {r.state for r in records}
+    assert records[2].state == "RUNNING"
+    assert records[2].attempts == 0
