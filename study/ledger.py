@@ -23,6 +23,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import TypeAdapter
 
 from refinevad.data.packing import fsync_folder
 from refinevad.errors import InputError
@@ -74,12 +75,18 @@ class LedgerReader:
     def _attach(self, backend: BaseJournalBackend) -> None:
         try:
             self._storage = JournalStorage(backend)
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"{self.folder / JOURNAL}: the ledger is damaged in the middle ({error}); "
-                "restore the file from a backup"
-            ) from None
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever Optuna meets in lines that it did not write
+            raise self._damaged(error) from None
         self._records: list[TrialRecord] = []
+
+    def _damaged(self, error: Exception) -> InputError:
+        reason = (str(error).strip().splitlines() or [repr(error)])[0]
+        return InputError(
+            f"{self.folder / JOURNAL}: the ledger is damaged in the middle ({reason}); "
+            "restore the file from a backup"
+        )
 
     def _find_study(self) -> bool:
         studies = self._storage.get_all_studies()
@@ -91,7 +98,11 @@ class LedgerReader:
 
     def _load_meta(self) -> None:
         attrs = self._storage.get_study_user_attrs(self._study_id)
-        self.meta = StudyMeta(**(attrs["meta"] | {"trials": attrs["trials"]}))
+        try:
+            content = attrs["meta"] | {"trials": attrs["trials"]}
+            self.meta = TypeAdapter(StudyMeta).validate_python(content)
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._damaged(error) from None
 
     def refresh(self) -> None:
         """Reads what was appended since."""

@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from study.space import Params
+from pydantic import Field
+
+from study.space import STUDY_NAME, Params
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 
@@ -17,8 +19,8 @@ State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 class StudyMeta:
     """What a study is, written once when it begins (``trials`` may be raised later)."""
 
-    name: str
-    uid: str
+    name: Annotated[str, Field(pattern=STUDY_NAME)]
+    uid: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
     """Random, so that a study made anew under an old name is not taken for the old one."""
     hash: str
     """Of everything that determines the results (``StudyFile.hash``)."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 """A trial's searched hyperparameters: field name -> int, float, str, bool or None."""
 
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""It names folders, also of whoever publishes a ledger that was made elsewhere."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MAX_COMBINATIONS = 20_000
 
@@ -59,7 +61,7 @@ def _section_or_none(value: object) -> object:
 class StudySection(Section):
     """Which study, how long, which seed."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
     """Name of the study: its folder under `runs/` and its experiment in MLflow."""
     trials: Annotated[int, Field(ge=1)]
     """Trials in all. May be raised later: the study is then extended."""
