@@ -19,13 +19,11 @@ from study.trial import TrialOutcome, TrialSpec
 
 
 @dataclass
-class _Attempts:
-    """Attempts of one trial in this session."""
+class _Clock:
+    """When an attempt began."""
 
-    lost: int = 0
-    alone: bool = False
-    clock: float = field(default_factory=time.monotonic)
-    started: float = field(default_factory=time.time)
+    monotonic: float = field(default_factory=time.monotonic)
+    wall: float = field(default_factory=time.time)
 
 
 class Driver:
@@ -59,7 +57,7 @@ class Driver:
         self._records = ledger.trials()
         self._waiting: deque[int] = deque()  # to be handed out (again)
         self._running: set[int] = set()
-        self._attempts: dict[int, _Attempts] = {}
+        self._begun: dict[int, _Clock] = {}
         self._ended = 0
         for record in self._records:
             self._search.restore(record.params)
@@ -96,7 +94,7 @@ class Driver:
             self._ask()
         number = self._waiting.popleft()
         self._running.add(number)
-        attempts = self._attempts.setdefault(number, _Attempts())
+        self._begun[number] = _Clock()
         record = self._records[number]
         return TrialSpec(
             number=number,
@@ -104,7 +102,7 @@ class Driver:
             seed=record.seed,
             stopping_curve=record.stopping_curve,
             keep_above=self._checkpoints.threshold(),
-            alone=attempts.alone,
+            alone=record.alone,
         )
 
     def _ask(self) -> None:
@@ -117,8 +115,7 @@ class Driver:
 
     def started(self, number: int) -> None:
         """A worker has begun a trial."""
-        attempts = self._attempts[number]
-        attempts.clock, attempts.started = time.monotonic(), time.time()
+        self._begun[number] = _Clock()
         self._screen.started(self._records[number])
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
@@ -144,29 +141,26 @@ class Driver:
     ) -> None:
         """An attempt ended without a result: the trial runs again, or has FAILED."""
         self._running.discard(number)
-        if self._records[number].ended:
+        record = self._records[number]
+        if record.ended:
             return
-        seconds = time.monotonic() - self._attempts[number].clock
-        attempts = self._attempts[number]
-        timeout = self.file.execution.trial_timeout
-        if timeout is not None and seconds >= timeout:
-            reason = f"timed out after {timeout:g} s"
-        if out_of_gpu_memory and not attempts.alone:
-            attempts.alone = True  # on a device of its own, before it counts
-        else:
-            attempts.lost += 1
-        if attempts.lost > self.file.execution.retries:
+        begun, execution = self._begun[number], self.file.execution
+        seconds = time.monotonic() - begun.monotonic
+        if execution.trial_timeout is not None and seconds >= execution.trial_timeout:
+            reason = f"timed out after {execution.trial_timeout:g} s"
+        alone = out_of_gpu_memory and not record.alone  # on a device of its own, before it counts
+        if not alone and record.attempts - record.alone >= execution.retries:
             result = TrialResult(
                 state="FAILED",
                 objective=None,
                 reason=reason,
-                started=attempts.started,
-                finished=attempts.started + seconds,
+                started=begun.wall,
+                finished=begun.wall + seconds,
                 worker=worker or {},
             )
             self._finish(number, result)
             return
-        self._ledger.lost_attempt(number, reason)
+        self._records[number] = self._ledger.lost_attempt(number, reason, alone=alone)
         self._screen.lost(self._records[number], reason)
         self._waiting.appendleft(number)
 

@@ -120,6 +120,7 @@ class LedgerReader:
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
         attrs = trial.user_attrs
+        attempts = attrs.get("attempts", ())
         record = TrialRecord(
             number=trial.number,
             key=f"{self.meta.name}/{self.meta.uid}/{trial.number}",
@@ -127,7 +128,8 @@ class LedgerReader:
             seed=attrs["seed"],
             state="RUNNING",
             stopping_curve=attrs["stopping_curve"],
-            attempts=len(attrs.get("attempts", ())),
+            attempts=len(attempts),
+            alone=any(attempt.get("alone") for attempt in attempts),
         )
         ended = trial.state.is_finished() and "result" in attrs
         return record.with_result(TrialResult(**attrs["result"])) if ended else record
@@ -247,12 +249,14 @@ class Ledger(LedgerReader):
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return self._record(self._storage.get_trial(trial_id))
 
-    def lost_attempt(self, number: int, reason: str) -> None:
-        """Writes down that an attempt ended without a result and the trial will run again."""
+    def lost_attempt(self, number: int, reason: str, *, alone: bool = False) -> TrialRecord:
+        """Writes down that an attempt ended without a result and the trial will run again, with
+        ``alone`` on a whole GPU."""
         trial_id = self._trial_id(number)
         attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", [])
-        entry = {"time": time.time(), "reason": reason}
+        entry = {"time": time.time(), "reason": reason} | ({"alone": True} if alone else {})
         self._storage.set_trial_user_attr(trial_id, "attempts", [*attempts, entry])
+        return self._record(self._storage.get_trial(trial_id))
 
     def finish(self, number: int, result: TrialResult) -> TrialRecord:
         """Writes a trial's only final record; a second one for the same trial changes nothing."""

@@ -76,6 +76,9 @@ class TrialRecord:
     stopping_curve: list[float] | None = None
     attempts: int = 0
     """Attempts that ended without a result (crash, timeout, lost node)."""
+    alone: bool = False
+    """Runs on a whole GPU: one of the attempts ran out of a shared one's memory, and that one does
+    not count against ``retries``."""
     objective: float | None = None
     diverged: bool = False
     selected_epoch: int | None = None
@@ -108,6 +111,7 @@ class TrialRecord:
             seed=self.seed,
             stopping_curve=self.stopping_curve,
             attempts=self.attempts,
+            alone=self.alone,
             **asdict(result),
         )
 

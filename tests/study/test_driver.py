@@ -143,6 +143,28 @@ def test_a_lost_attempt_is_tried_again_then_fails_with_its_reason(tmp_path: Path
     assert bench.take().number == 1
 
 
+def test_attempts_of_an_earlier_session_count(tmp_path: Path) -> None:
+    for _ in range(2):
+        bench = Bench(tmp_path)
+        bench.driver.lost(bench.take().number, "its worker died")
+        bench.ledger.close()
+    record = LedgerReader(tmp_path).trials()[0]
+    assert (record.state, record.attempts) == ("FAILED", 1)
+
+
+def test_out_of_gpu_memory_is_remembered_by_the_next_session(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.driver.lost(bench.take().number, "OutOfMemoryError", out_of_gpu_memory=True)
+    bench.ledger.close()
+    again = Bench(tmp_path)
+    spec = again.take()
+    assert (spec.number, spec.alone) == (0, True)
+    again.driver.lost(0, "its worker died")  # the first that counts
+    assert again.take().number == 0
+    again.driver.lost(0, "its worker died")
+    assert again.ledger.trials()[0].state == "FAILED"
+
+
 def test_a_lost_attempt_changes_nothing_of_the_result(tmp_path: Path, expected: str) -> None:
     bench = Bench(tmp_path / "s")
     bench.driver.lost(bench.take().number, "its worker died")
