@@ -5,7 +5,7 @@ results of trials 0 … n - window are in, and exactly these have been told to t
 n - window + 1 … n - 1 are running for it, whatever has really happened. So the sequence is a
 function of the space, the seed and the trials' results alone.
 
-The sampler's study lives in memory and is rebuilt from the ledger's records at a restart: the
+What the sampler knows lives in memory and is rebuilt from the ledger's records at a restart: the
 sampler of trial n is seeded by a hash of (study seed, n) and needs no state.
 """
 
@@ -24,10 +24,9 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import TPESampler
-from optuna.trial import TrialState
 from scipy.stats import qmc
 
+from study.sampler import TrialArrays
 from study.space import Params
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -61,8 +60,8 @@ class OrderedSearch:
         self._seed = seed
         self._window = window
         self._points = _sobol(len(self._distributions), space_filling, seed)
-        self._study = optuna.create_study(direction="maximize", sampler=TPESampler(seed=seed))
-        self._values: dict[int, float | None] = {}
+        self._trials = TrialArrays(self._distributions)
+        self._results: dict[int, float | None] = {}  # not told yet
         self._asked = 0
         self._told = 0
 
@@ -74,50 +73,44 @@ class OrderedSearch:
     @property
     def ready(self) -> bool:
         """Whether the results are in that the next trial waits for."""
-        due = range(self._told, self._asked - self._window + 1)
-        return all(number in self._values for number in due)
+        return self._told > self._asked - self._window
 
     def record(self, number: int, value: float | None) -> None:
         """A trial's result, in any order; None: it failed. It is told in its turn."""
-        self._values[number] = value
+        self._results[number] = value
+        self._tell()
 
     def ask(self) -> Params:
         """Parameters of the next trial. Call only when :attr:`ready`."""
-        self._tell_prefix()
-        number = self._asked
+        if not self.ready:
+            raise RuntimeError(f"trial {self._asked} was asked before its window of results was in")
+        params = self._propose(self._asked)
+        self.restore(params)
+        return params
+
+    def restore(self, params: Params) -> None:
+        """Takes the next trial as asked with ``params``, as the ledger recorded it."""
+        self._trials.add(params)
+        self._asked += 1
+        self._tell()
+
+    def _propose(self, number: int) -> Params:
         if number < len(self._points):
-            params = {
+            return {
                 name: _map(distribution, float(u))
                 for (name, distribution), u in zip(
                     self._distributions.items(), self._points[number], strict=True
                 )
             }
-            self.restore(params)
-            return params
-        seed = derived_seed(self._seed, number, "sampler")
         # The space-filling trials are TPE's start; without them it begins with random ones.
         startup = 1 if len(self._points) else 10
-        self._study.sampler = TPESampler(seed=seed, n_startup_trials=startup)
-        trial = self._study.ask(self._distributions)
-        self._asked += 1
-        return {name: trial.params[name] for name in self._distributions}
+        seed = derived_seed(self._seed, number, "sampler")
+        return self._trials.propose(seed=seed, startup=startup)
 
-    def restore(self, params: Params) -> None:
-        """Takes the next trial as asked with ``params``, as the ledger recorded it."""
-        self._study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.RUNNING, params=params, distributions=self._distributions
-            )
-        )
-        self._asked += 1
-
-    def _tell_prefix(self) -> None:
-        if not self.ready:
-            raise RuntimeError(f"trial {self._asked} was asked before its window of results was in")
-        while self._told <= self._asked - self._window:
-            value = self._values[self._told]
-            state = TrialState.FAIL if value is None else TrialState.COMPLETE
-            self._study.tell(self._told, value, state=state)
+    def _tell(self) -> None:
+        """Tells the sampler, in order, what the next trial may know."""
+        while self._told <= self._asked - self._window and self._told in self._results:
+            self._trials.tell(self._told, self._results.pop(self._told))
             self._told += 1
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 
 from study.pruning import StoppingRule
@@ -53,3 +56,23 @@ def test_asking_step_by_step_gives_the_same_as_at_once() -> None:
     for count in (1, 2, 3):
         last = stepwise.curve(RECORDS, count)
     assert last == rule(after=1).curve(RECORDS, 3)
+
+
+@pytest.mark.parametrize("percentile", [0.5, 20, 33.3, 50, 99.5])
+def test_the_curve_is_numpys_percentile_of_all_trials_bit_for_bit(percentile: float) -> None:
+    rng = random.Random(0)
+    stepwise = rule(percentile, after=1, epochs=4)
+    records: list[TrialRecord] = []
+    best_so_far = []
+    for number in range(200):
+        digits = rng.choice((1, 17))  # equal values too
+        objectives = [round(rng.random(), digits) for _ in range(rng.randint(1, 6))]
+        if number % 13 == 5:
+            records.append(failed(number))
+        else:
+            diverged = number % 17 == 3
+            records.append(ended(number, *objectives, diverged=diverged))
+            row = np.maximum.accumulate([0.0] if diverged else objectives)
+            best_so_far.append([*row[:4], *[row[-1]] * (4 - len(row))])
+        expected = np.percentile(best_so_far, percentile, axis=0)
+        assert stepwise.curve(records, number + 1) == expected.tolist()

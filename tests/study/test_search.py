@@ -6,6 +6,7 @@ import math
 import random
 
 import numpy as np
+import optuna
 import pytest
 from optuna.distributions import (
     BaseDistribution,
@@ -13,6 +14,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState
 from scipy.stats import qmc
 
 from study.search import OrderedSearch, derived_seed
@@ -25,6 +28,7 @@ SPACE: dict[str, BaseDistribution] = {
     "epochs": IntDistribution(5, 50),
     "layers": IntDistribution(1, 64, log=True),
 }
+FLAG = CategoricalDistribution([True, False, None])
 
 
 def search(space_filling: int = 5, window: int = 4, seed: int = 3) -> OrderedSearch:
@@ -33,6 +37,43 @@ def search(space_filling: int = 5, window: int = 4, seed: int = 3) -> OrderedSea
 
 def value_of(params: Params) -> float:
     return -((math.log10(params["lr"]) + 3) ** 2) - abs(params["momentum"] - 0.5)
+
+
+def result_of(number: int, params: Params) -> float | None:
+    """Every eleventh trial fails; every fifth has the value of others."""
+    if number % 11 == 0:
+        return None
+    return 0.0 if number % 5 == 0 else value_of(params)
+
+
+class OptunasOwn:
+    """Ordered search by a study of Optuna, as its documentation has it: slow, and plain."""
+
+    def __init__(self, space: dict[str, BaseDistribution], seed: int, window: int) -> None:
+        self._space, self._seed, self._window = space, seed, window
+        self._study = optuna.create_study(direction="maximize")
+        self._results: list[float | None] = []
+
+    def record(self, value: float | None) -> None:
+        self._results.append(value)
+
+    def add(self, params: Params) -> None:
+        """A space-filling trial."""
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=params, distributions=self._space
+        )
+        self._study.add_trial(trial)
+
+    def ask(self, startup: int) -> Params:
+        number = len(self._study.trials)
+        for due in range(number - self._window + 1):
+            value = self._results[due]
+            state = TrialState.FAIL if value is None else TrialState.COMPLETE
+            self._study.tell(due, value, state=state, skip_if_finished=True)
+        seed = derived_seed(self._seed, number, "sampler")
+        self._study.sampler = TPESampler(seed=seed, n_startup_trials=startup)
+        params = self._study.ask(self._space).params
+        return {name: params[name] for name in self._space}
 
 
 def run(worker_order: random.Random, trials: int = 30, workers: int = 4) -> list[Params]:
@@ -47,14 +88,50 @@ def run(worker_order: random.Random, trials: int = 30, workers: int = 4) -> list
             asked.append(searching.ask())
         else:
             number = running.pop(worker_order.randrange(len(running)))
-            searching.record(number, None if number == 11 else value_of(asked[number]))
+            searching.record(number, result_of(number, asked[number]))
     return asked
 
 
 def test_the_sequence_does_not_depend_on_which_trial_ends_first() -> None:
-    alone = run(random.Random(0), workers=1)
+    alone = run(random.Random(0), trials=90, workers=1)
     for seed in range(1, 6):
-        assert run(random.Random(seed), workers=4) == alone
+        assert run(random.Random(seed), trials=90, workers=4) == alone
+
+
+@pytest.mark.parametrize(("space_filling", "window"), [(0, 1), (0, 7), (20, 4), (1, 16)])
+def test_proposals_are_those_of_optunas_own_sampler_bit_for_bit(
+    space_filling: int, window: int
+) -> None:
+    space = {**SPACE, "only": CategoricalDistribution(["one"]), "flag": FLAG}
+    searching = OrderedSearch(space, seed=3, space_filling=space_filling, window=window)
+    optunas = OptunasOwn(space, seed=3, window=window)
+    for number in range(150):
+        params = searching.ask()
+        if number < space_filling:
+            optunas.add(params)
+        else:
+            assert params == optunas.ask(startup=1 if space_filling else 10)
+        searching.record(number, result_of(number, params))
+        optunas.record(result_of(number, params))
+
+
+def test_a_space_of_single_values_has_one_trial() -> None:
+    space = {"only": CategoricalDistribution(["one"]), "fixed": IntDistribution(3, 3)}
+    searching = OrderedSearch(space, seed=3, space_filling=0, window=1)
+    for number in range(15):
+        assert searching.ask() == {"only": "one", "fixed": 3}
+        searching.record(number, 0.5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 1.0}, {"width": 17}, {"layers": 65}, {"unknown": 1}], ids=str
+)
+def test_a_recorded_trial_outside_the_space_is_refused(change: Params) -> None:
+    searching = search()
+    params = search().ask()
+    with pytest.raises(ValueError, match=r"not in|searched"):
+        searching.restore(params | change)
+    assert searching.ask() == params
 
 
 def test_a_trial_waits_for_exactly_the_results_of_its_window() -> None:
@@ -86,16 +163,27 @@ def test_results_beyond_the_window_do_not_change_a_proposal() -> None:
 
 
 def test_a_restart_from_recorded_trials_goes_on_with_the_same_sequence() -> None:
-    whole = run(random.Random(0), workers=1)
-    for stop in (3, 9, 17):
+    whole = run(random.Random(0), trials=150, workers=1)
+    for stop in (3, 17, 64, 140):
         searching = search()
         for number, params in enumerate(whole[:stop]):
             searching.restore(params)
-            searching.record(number, None if number == 11 else value_of(params))
-        for number in range(stop, 30):
+            searching.record(number, result_of(number, params))
+        for number in range(stop, 150):
             params = searching.ask()
             assert params == whole[number]
-            searching.record(number, None if number == 11 else value_of(params))
+            searching.record(number, result_of(number, params))
+
+
+def test_a_restart_may_learn_of_results_after_all_trials_and_in_any_order() -> None:
+    whole = run(random.Random(0), trials=70, workers=1)
+    searching = search(window=4)
+    for params in whole[:66]:
+        searching.restore(params)
+    for number in reversed(range(66)):
+        assert not searching.ready
+        searching.record(number, result_of(number, whole[number]))
+    assert searching.ask() == whole[66]
 
 
 def test_the_seed_decides_every_trial() -> None:
