@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops a study cleanly, the second at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: the first stops a study cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ class Interrupt:
 
     @contextmanager
     def installed(self) -> Iterator[Interrupt]:
-        """Handles SIGINT and SIGTERM while the block runs."""
-        before = {s: signal.signal(s, self) for s in (signal.SIGINT, signal.SIGTERM)}
+        """Handles SIGINT, SIGTERM and SIGHUP while the block runs; under `nohup`, which ignores
+        SIGHUP, a study outlives its terminal."""
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signals.append(signal.SIGHUP)
+        before = {s: signal.signal(s, self) for s in signals}
         try:
             yield self
         finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
 from refinevad.command import positive
@@ -21,9 +22,10 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
+    from study.screen import Output
     from study.space import load_study
 
-    console = Console()
+    console = Console(file=cast(TextIO, Output(sys.stdout)))
     trials = [] if args.trials is None else [f"study.trials={args.trials}"]
     file = load_study(args.space, [*args.set, *trials])
     tracking_uri = _tracking_uri(args.tracking_uri)
