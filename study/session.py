@@ -184,7 +184,7 @@ class _Session:
         if self._place.address is not None:
             from study.shipping import ship
 
-            shipment = ship(path, fingerprint)
+            shipment = ship(store)
         device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
         runs = RefineVADRuns(self._file, path, fingerprint, store.stamp, device, shipment)
         runs.check()  # opened in this process too, which looks again when a trial is lost

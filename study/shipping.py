@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinevad.data import Store, open_store
 from refinevad.data.locks import locked
+from refinevad.data.store import Stamp
 from refinevad.errors import InputError
 
 CACHE = "REFINEVAD_CACHE"
@@ -65,26 +66,40 @@ class Shipment:
     Args:
         path: The driver's folder.
         fingerprint: Of its content.
+        stamp: Of its files.
         shipper: The actor that hands out its pieces.
     """
 
     path: Path
     fingerprint: str
+    stamp: Stamp
     shipper: Any = field(compare=False)
 
     def open(self) -> Store:
         """The store on this node, fetched if need be; the others of the node wait meanwhile."""
-        found = _store_in(self.path, self.fingerprint)
+        found = self._found(self.path)
         if found is not None:
             return found
         folder = cache_folder()
         place = folder / self.fingerprint[:32]
         with locked(folder / f".{place.name}.lock"):
-            found = _store_in(place, self.fingerprint)
+            found = self._found(place)
             if found is None:
                 self._fetch(place)
                 found = open_store(place)
         return found
+
+    def _found(self, path: Path) -> Store | None:
+        """The store in ``path``, if it is the study's; a copy of the files is read to know."""
+        try:
+            store = open_store(path)
+            if store.fingerprint != self.fingerprint:
+                return None
+            if store.stamp != self.stamp:
+                store.verify()
+        except InputError:
+            return None
+        return store
 
     def _fetch(self, place: Path) -> None:
         new = place.with_name(f".{place.name}.part")
@@ -104,13 +119,13 @@ class Shipment:
         new.rename(place)
 
 
-def ship(path: Path, fingerprint: str) -> Shipment:
-    """Offers the packed store in ``path`` to the cluster that Ray has joined."""
+def ship(store: Store) -> Shipment:
+    """Offers a packed store on the driver's machine to the cluster that Ray has joined."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    path = store.path.resolve()
     actor: Any = ray.remote(_Shipper)
-    return Shipment(
-        path, fingerprint, actor.options(num_cpus=0, scheduling_strategy=here).remote(path)
-    )
+    shipper = actor.options(num_cpus=0, scheduling_strategy=here).remote(path)
+    return Shipment(path, store.fingerprint, store.stamp, shipper)
 
 
 def cache_folder() -> Path:
@@ -126,11 +141,3 @@ def cache_folder() -> Path:
     if not given and folder.lstat().st_uid != os.getuid():
         raise InputError(f"{folder} belongs to another user; set {CACHE} to a folder of yours")
     return folder
-
-
-def _store_in(path: Path, fingerprint: str) -> Store | None:
-    try:
-        store = open_store(path)
-    except InputError:
-        return None
-    return store if store.fingerprint == fingerprint else None

@@ -71,7 +71,8 @@ class RefineVADRuns:
     store: Path
     fingerprint: str
     stamp: Stamp
-    """Of the files in ``store`` when their content was held against the fingerprint."""
+    """Of the files in ``store`` on the driver's machine, when their content was held against the
+    fingerprint."""
     device: Literal["cpu", "cuda"]
     shipment: Shipment | None = None
     """How nodes that do not see ``store`` come by it; None: every worker sees it."""
@@ -139,7 +140,7 @@ def _open(path: Path, fingerprint: str, stamp: Stamp, shipment: Shipment | None)
     from refinevad.data.store import DamagedStore, open_store
 
     store = shipment.open() if shipment else open_store(path)
-    if store.fingerprint != fingerprint or (store.path == path and store.stamp != stamp):
+    if store.fingerprint != fingerprint or (shipment is None and store.stamp != stamp):
         raise DamagedStore(
             f"the packed store {path} was changed under the running study; give the same command "
             "again: it goes on, or says what differs"

@@ -40,7 +40,7 @@ def test_a_node_that_does_not_see_the_store_fetches_it_once(
     desk: Desk, two_nodes: list[str], tmp_path: Path
 ) -> None:
     store = prepare(load_study(desk.space).data, desk.stores)
-    elsewhere = replace(ship(store.path, store.fingerprint), path=Path("/nowhere"))
+    elsewhere = replace(ship(store), path=Path("/nowhere"))
 
     @ray.remote(num_cpus=1)
     def opened(shipment: Shipment) -> tuple[str, int, float]:
@@ -69,7 +69,7 @@ def test_a_node_that_sees_the_store_maps_it_where_it_lies(
     desk: Desk, two_nodes: list[str], tmp_path: Path
 ) -> None:
     store = prepare(load_study(desk.space).data, desk.stores)
-    shipment = ship(store.path.resolve(), store.fingerprint)
+    shipment = ship(store)
 
     @ray.remote(num_cpus=1)
     def opened(shipment: Shipment) -> str:
@@ -84,9 +84,13 @@ def test_a_damaged_copy_is_fetched_again(
 ) -> None:
     store = prepare(load_study(desk.space).data, desk.stores)
     monkeypatch.setenv(CACHE, str(tmp_path / "here"))
-    elsewhere = replace(ship(store.path, store.fingerprint), path=Path("/nowhere"))
+    elsewhere = replace(ship(store), path=Path("/nowhere"))
     copy = elsewhere.open().path
     (copy / "train_features.npy").write_bytes(b"")
+    elsewhere.open().verify()
+    content = bytearray((copy / "train_features.npy").read_bytes())
+    content[-1] ^= 1  # of the right size
+    (copy / "train_features.npy").write_bytes(content)
     elsewhere.open().verify()
     shutil.rmtree(copy)
     copy.with_name(f".{copy.name}.part").mkdir()  # of a process that died half-way
@@ -104,7 +108,7 @@ def test_a_store_that_changed_on_the_way_is_refused(
     content[-1] ^= 1
     (damaged / "train_features.npy").write_bytes(content)
     assert open_store(damaged).fingerprint == store.fingerprint  # the header tells nothing
-    elsewhere = replace(ship(damaged, store.fingerprint), path=Path("/nowhere"))
+    elsewhere = replace(ship(open_store(damaged)), path=Path("/nowhere"))
     with pytest.raises(Exception, match=r"train_features.npy has changed"):
         elsewhere.open()
     assert not (tmp_path / "here" / store.fingerprint[:32]).exists()
