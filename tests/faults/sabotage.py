@@ -32,7 +32,7 @@ def die() -> None:
 
 def before(owner: Any, name: str, passage: int) -> None:
     """Dies when ``owner.name`` is called for the N-th time."""
-    _patch(owner, name, passage, lambda real, *args, **kwargs: die())
+    _patch(owner, name, passage, lambda real, *args, **kwargs: (die(), real(*args, **kwargs)))
 
 
 def after(owner: Any, name: str, passage: int) -> None:
@@ -46,6 +46,7 @@ def half_way(owner: Any, where: Callable[[int], bool], passage: int) -> None:
     def half(real: Callable[[int, bytes], None], handle: int, content: bytes) -> None:
         real(handle, content[: len(content) // 2])
         die()
+        real(handle, content[len(content) // 2 :])
 
     _patch(owner, "write_all", passage, half, lambda handle, content: where(handle))
 
