@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,12 @@ class BatchingJournal(JournalFileBackend):
         self._handle = handle
         self._pending: list[dict[str, Any]] | None = None
         self._failure: CannotWrite | None = None
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        try:
+            yield from super().read_logs(log_number_from)
+        except OSError as error:  # it was moved away
+            raise CannotWrite(self._path, error) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Appends whole lines, or nothing.

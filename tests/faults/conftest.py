@@ -66,10 +66,16 @@ def desk(tmp_path: Path, stores: Path, data: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, stores: Path, data: Path) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
+def calm(tmp_path_factory: pytest.TempPathFactory, stores: Path, data: Path) -> Desk:
+    """A desk whose study has run; not to be changed."""
+    folder = tmp_path_factory.mktemp("calm")
     (folder / "small.yaml").write_text(study_text(data))
-    return run_undisturbed(Desk(folder, stores))
+    return Desk(folder, stores)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(calm: Desk) -> Undisturbed:
+    return run_undisturbed(calm)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
