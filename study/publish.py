@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from refinevad import cli
 from refinevad.errors import InputError
 from study.folders import add_study_arguments, study_folder
-from study.tracking import DEFAULT_URI, Publisher, TrackingUnavailable, check_address, redact
+from study.tracking import DEFAULT_URI, Publisher, TrackingUnavailable, redact, tracking_address
 
 if TYPE_CHECKING:
     from study.ledger import LedgerReader
@@ -212,8 +212,7 @@ def main(argv: list[str]) -> int:
     from study.ledger import LedgerReader
 
     folder = study_folder(args)
-    uri = args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    check_address(uri)
+    uri = tracking_address(args.tracking_uri)
     reader = LedgerReader(folder)
     if not args.follow:
         with exclusive(folder, wait=False):

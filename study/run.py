@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -24,11 +23,12 @@ def main(argv: list[str]) -> int:
 
     from study.screen import Output
     from study.space import load_study
+    from study.tracking import tracking_address
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
+    tracking_uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
     trials = [] if args.trials is None else [f"study.trials={args.trials}"]
     file = load_study(args.space, [*args.set, *trials])
-    tracking_uri = _tracking_uri(args.tracking_uri)
 
     from refinevad.data import prepare
 
@@ -119,16 +119,6 @@ def _without_trials(argv: list[str]) -> list[str]:
         if word != "--trials" and before != "--trials" and not word.startswith("--trials="):
             kept.append(word)
     return kept
-
-
-def _tracking_uri(flag: str | None) -> str | None:
-    if flag == "none":
-        return None
-    from study.tracking import DEFAULT_URI, check_address
-
-    uri = flag or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    check_address(uri)
-    return uri
 
 
 def _parser() -> argparse.ArgumentParser:

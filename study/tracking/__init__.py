@@ -1,6 +1,7 @@
 """The ledger seen in MLflow. A view: delete it, and `study.publish --rebuild` makes it again."""
 
+from study.tracking.address import tracking_address
 from study.tracking.publisher import Publisher
-from study.tracking.store import DEFAULT_URI, TrackingUnavailable, check_address, redact
+from study.tracking.store import DEFAULT_URI, TrackingUnavailable, redact
 
-__all__ = ["DEFAULT_URI", "Publisher", "TrackingUnavailable", "check_address", "redact"]
+__all__ = ["DEFAULT_URI", "Publisher", "TrackingUnavailable", "redact", "tracking_address"]

@@ -63,14 +63,21 @@ def redact(uri: str) -> str:
     return f"{scheme}://{place}{query_mark}{'…' if query else ''}"
 
 
-def _secrets(uri: str) -> set[str]:
-    """What of the address no message may quote: passwords, and a token in the user's place."""
+def _secrets(uri: str) -> list[str]:
+    """What no message may quote: passwords, a token in the user's place, the values of the query
+    but for short ones such as ``sslmode=on``; the longest first."""
     rest = uri.partition("://")[2]
     user_info = "" if rest.startswith("/") else rest.rpartition("@")[0]
     user, mark, password = user_info.partition(":")
     pairs = [pair.partition("=") for pair in rest.partition("?")[2].split("&")]
-    secrets = [password if mark else user, *(value for name, _, value in pairs if "pass" in name)]
-    return {*secrets, *map(unquote, secrets)} - {""}
+    secrets = [password if mark else user]
+    secrets += [value for name, _, value in pairs if len(value) > 7 or _is_secret(name)]
+    secrets += [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("PASSWORD", "TOKEN")]
+    return sorted({*secrets, *map(unquote, secrets)} - {""}, key=len, reverse=True)
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in ("pass", "pwd", "token", "secret", "key"))
 
 
 def _is_server_database(uri: str) -> bool:

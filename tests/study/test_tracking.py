@@ -18,7 +18,7 @@ from mlflow.entities import Run, ViewType
 from refinevad.errors import InputError
 from study.ledger import Ledger, LedgerReader
 from study.summary import trials_table
-from study.tracking import Publisher, TrackingUnavailable, check_address, redact
+from study.tracking import Publisher, TrackingUnavailable, redact, tracking_address
 from study.tracking.store import connect, reaching
 from tests.study.made_ledger import CREATED, add, begin, made, meta, result
 
@@ -416,5 +416,5 @@ def test_an_address_that_can_never_work_is_said_at_once(
     for driver in ("psycopg", "pymysql"):
         monkeypatch.setitem(sys.modules, driver, None)  # not installed
     with pytest.raises(InputError, match=re.escape(advice)) as caught:
-        check_address(uri)
+        tracking_address(uri)
     assert "s3cret" not in str(caught.value)
