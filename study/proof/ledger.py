@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from refinevad.errors import InputError
 from study.journal import JOURNAL
@@ -30,12 +30,26 @@ def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
         records = reader.trials()
         if len(records) != len(snapshot.trials):
             raise ValueError("trials of another study")
+        _of_right_types(reader.meta, records)
         return snapshot, reader.meta, records
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise InputError(
             f"{folder / JOURNAL}: the ledger cannot be read, a line of it is none of ours "
-            f"({type(error).__name__}: {error}); restore the file from a backup"
+            f"({_first_line(error)}); restore the file from a backup"
         ) from None
+
+
+def _of_right_types(meta: StudyMeta, records: list[TrialRecord]) -> None:
+    """Raises ValidationError where a number is a word, so that no check trips over it."""
+    adapter = TypeAdapter(tuple[StudyMeta, list[TrialRecord]])
+    adapter.validate_json(json.dumps([vars(meta), [vars(r) for r in records]]), strict=True)
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"
 
 
 def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
@@ -50,12 +64,11 @@ def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
             for name, dimension in meta.config["space"].items()
         }
         return StudyFile.model_validate(meta.config | {"space": space})
-    except (KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    raise InputError(f"{folder / JOURNAL}: what it keeps of the study file is not valid ({reason})")
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{folder / JOURNAL}: what it keeps of the study file is not valid "
+            f"({_first_line(error)}); restore the file from a backup"
+        ) from None
 
 
 def check_ledger(
@@ -64,6 +77,7 @@ def check_ledger(
     """Lines, counts, and the description of the study."""
     check = Check("ledger")
     check.differences += [Difference(line, "this", None) for line in snapshot.strange]
+    check.compare("name of the study", snapshot.lines[0].get("study_name"), meta.name)
     _check_description(check, meta, file)
     space = file.distributions()
     for trial, record in zip(snapshot.trials, records, strict=True):
@@ -72,6 +86,8 @@ def check_ledger(
             name: json_to_distribution(text) for name, text in trial.asked["distributions"].items()
         }
         check.compare_all(f"trial {trial.number}, space of ", written, space)
+        exact = {name: written[name].to_internal_repr(v) for name, v in record.params.items()}
+        check.compare_all(f"trial {trial.number}, as written, ", trial.asked["params"], exact)
     if len(records) > meta.trials:
         check.differences.append(Difference("trials asked", len(records), f"{meta.trials} at most"))
     ended = sum(record.ended for record in records)
