@@ -80,6 +80,7 @@ class LedgerReader:
         except Exception as error:  # whatever Optuna meets in lines that it did not write
             raise self._damaged(error) from None
         self._records: list[TrialRecord] = []
+        self._unended: list[int] = []  # of these: what may have changed
 
     def _damaged(self, error: Exception) -> InputError:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
@@ -111,11 +112,11 @@ class LedgerReader:
     def trials(self) -> list[TrialRecord]:
         """Every trial asked so far, by number."""
         frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        for trial in frozen:
-            if trial.number >= len(self._records):
-                self._records.append(self._record(trial))
-            elif not self._records[trial.number].ended:
-                self._records[trial.number] = self._record(trial)
+        for number in self._unended:
+            self._records[number] = self._record(frozen[number])
+        new = range(len(self._records), len(frozen))
+        self._records += [self._record(trial) for trial in frozen[new.start :]]
+        self._unended = [n for n in (*self._unended, *new) if not self._records[n].ended]
         return list(self._records)
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -112,7 +112,7 @@ class TrialRecord:
             stopping_curve=self.stopping_curve,
             attempts=self.attempts,
             alone=self.alone,
-            **asdict(result),
+            **vars(result),  # not copied: a curve is most of what a trial takes in memory
         )
 
 
