@@ -8,6 +8,11 @@ from study.files import write_whole
 from study.record import TrialRecord
 
 
+def checkpoint_path(folder: Path, number: int) -> Path:
+    """Where in ``folder`` the checkpoint of a trial lies, if it is kept."""
+    return folder / f"trial-{number:04d}.safetensors"
+
+
 class Checkpoints:
     """Keeps the ``keep`` best trials' checkpoints in ``folder``.
 
@@ -32,7 +37,7 @@ class Checkpoints:
 
     def path(self, number: int) -> Path:
         """Where the checkpoint of a trial lies, if it is kept."""
-        return self.folder / f"trial-{number:04d}.safetensors"
+        return checkpoint_path(self.folder, number)
 
     def save(self, number: int, content: bytes) -> None:
         """Writes a checkpoint atomically, before the ledger says that its trial has ended."""

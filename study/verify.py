@@ -94,7 +94,10 @@ def main(argv: list[str]) -> int:
                 total = len(record.curve)
                 progress.update(task, description=what, completed=epoch, total=total)
 
-            training = check_training(file, store, records, args.sample, progress.print, show)
+            checkpoints = folder / "checkpoints"
+            training = check_training(
+                file, store, records, checkpoints, args.sample, progress.print, show
+            )
         report.add(training)
     return _verdict(report, unended=meta.trials - ended)
 

@@ -14,13 +14,14 @@ class Difference:
     what: str
     """Where it is: ``trial 3, lr``."""
     found: Any
-    """What the ledger says."""
+    """What is there."""
     expected: Any
-    """What it should say."""
+    """What should be."""
+    where: str = "the ledger"
 
     def __str__(self) -> str:
         found, expected = _shown(self.found), _shown(self.expected)
-        return f"{self.what}: the ledger says {found}, it should say {expected}"
+        return f"{self.what}: {self.where} says {found}, it should say {expected}"
 
 
 @dataclass
@@ -66,5 +67,5 @@ def _keys(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> Iterator[Any
 
 
 def _shown(value: Any) -> str:
-    """Floats with all their digits; long lists by their length, their ends tell little."""
-    return "nothing" if value is None else str(value) if isinstance(value, str) else repr(value)
+    """Floats with all their digits, words without quotes."""
+    return "nothing" if value is None else value if isinstance(value, str) else repr(value)

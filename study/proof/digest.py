@@ -52,7 +52,7 @@ def _seals_said(snapshot: Snapshot, open_: frozenset[int]) -> str:
 
 
 def _date(seal: Seal) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seal.content["time"]))
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seal.time))
 
 
 def _check_seal(
@@ -60,20 +60,16 @@ def _check_seal(
 ) -> None:
     name = f"seal of {_date(seal)} (line {seal.line})"
     then = digest(r for r in records if r.number in seal.ended)
-    if not check.compare(f"{name}, digest of the trials ended before it", then, _text(seal)):
+    if not check.compare(f"{name}, digest of the trials ended before it", then, seal.digest):
         return
     before = snapshot.content[: seal.before]
     facts = {"bytes": len(before), "sha256": hashlib.sha256(before).hexdigest()}
-    sealed = {key: seal.content.get(key) for key in facts}
+    sealed = {"bytes": seal.bytes, "sha256": seal.sha256}
     check.compare_all(f"{name}, what stands before it, ", facts, sealed)
 
 
-def _text(seal: Seal) -> str:
-    return str(seal.content.get("digest"))
-
-
 def _check_given(check: Check, snapshot: Snapshot, given: str, now: str) -> None:
-    earlier = [seal for seal in snapshot.seals if _text(seal) == given]
+    earlier = [seal for seal in snapshot.seals if seal.digest == given]
     if given == now:
         check.said += "; the one given"
     elif earlier:

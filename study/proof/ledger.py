@@ -13,7 +13,7 @@ from refinevad.errors import InputError
 from study.journal import JOURNAL
 from study.ledger import LedgerReader
 from study.proof.check import Check, Difference
-from study.proof.lines import FINISHED, Snapshot, TrialLines
+from study.proof.lines import FINISHED, Seal, Snapshot, TrialLines
 from study.record import StudyMeta, TrialRecord
 from study.space import StudyFile
 
@@ -30,7 +30,7 @@ def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
         records = reader.trials()
         if len(records) != len(snapshot.trials):
             raise ValueError("trials of another study")
-        _of_right_types(reader.meta, records)
+        _require_types(reader.meta, records, snapshot.seals)
         return snapshot, reader.meta, records
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise InputError(
@@ -39,10 +39,15 @@ def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
         ) from None
 
 
-def _of_right_types(meta: StudyMeta, records: list[TrialRecord]) -> None:
-    """Raises ValidationError where a number is a word, so that no check trips over it."""
-    adapter = TypeAdapter(tuple[StudyMeta, list[TrialRecord]])
-    adapter.validate_json(json.dumps([vars(meta), [vars(r) for r in records]]), strict=True)
+def _require_types(meta: StudyMeta, records: list[TrialRecord], seals: list[Seal]) -> None:
+    """Raises where a number is a word or a row lacks one, so that no check trips over it."""
+    adapter = TypeAdapter(tuple[StudyMeta, list[TrialRecord], list[tuple[float, str, int, str]]])
+    sealed = [(seal.time, seal.digest, seal.bytes, seal.sha256) for seal in seals]
+    content = json.dumps([vars(meta), [vars(record) for record in records], sealed])
+    adapter.validate_json(content, strict=True)
+    for record in records:
+        if not all({"epoch", "objective"} <= row.keys() for row in record.curve):
+            raise ValueError(f"the curve of trial {record.number} lacks epochs or objectives")
 
 
 def _first_line(error: Exception) -> str:
@@ -83,11 +88,14 @@ def check_ledger(
     for trial, record in zip(snapshot.trials, records, strict=True):
         _check_trial(check, trial, record, last_line=len(snapshot.lines))
         written = {
-            name: json_to_distribution(text) for name, text in trial.asked["distributions"].items()
+            name: json_to_distribution(text)
+            for name, text in trial.asked.get("distributions", {}).items()
         }
         check.compare_all(f"trial {trial.number}, space of ", written, space)
         exact = {name: written[name].to_internal_repr(v) for name, v in record.params.items()}
-        check.compare_all(f"trial {trial.number}, as written, ", trial.asked["params"], exact)
+        check.compare_all(
+            f"trial {trial.number}, as written, ", trial.asked.get("params", {}), exact
+        )
     if len(records) > meta.trials:
         check.differences.append(Difference("trials asked", len(records), f"{meta.trials} at most"))
     ended = sum(record.ended for record in records)
@@ -125,9 +133,9 @@ def _check_trial(check: Check, trial: TrialLines, record: TrialRecord, *, last_l
         return
     # What optuna-dashboard shows is written beside the result.
     end = trial.ends[0]
-    check.compare(f"{name}, state shown", FINISHED.get(end["state"]), record.state)
+    check.compare(f"{name}, state shown", FINISHED.get(end.get("state", -1)), record.state)
     values = None if record.objective is None else [record.objective]
-    check.compare(f"{name}, objective shown", end["values"], values)
+    check.compare(f"{name}, objective shown", end.get("values"), values)
     curve = {int(row["epoch"]): float(row["objective"]) for row in record.curve}
     check.compare_all(f"{name}, objective shown at epoch ", trial.steps, curve)
 

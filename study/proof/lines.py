@@ -45,7 +45,13 @@ class Seal:
     """Bytes of the file before it."""
     ended: frozenset[int]
     """Trials that had ended then."""
-    content: dict[str, Any]
+    time: float
+    """Unix seconds."""
+    digest: str
+    """Of the trials that had ended."""
+    bytes: int
+    sha256: str
+    """Of the file before it, as it was then."""
 
 
 class Snapshot(BaseJournalBackend):
@@ -132,7 +138,8 @@ class Snapshot(BaseJournalBackend):
     def _take_attribute(self, number: int, attribute: dict[str, Any], position: int) -> str | None:
         if "seal" in attribute:
             ended = frozenset(t.number for t in self.trials if t.ends and t.results)
-            self.seals.append(Seal(number, position, ended, attribute["seal"]))
+            seal = {name: attribute["seal"][name] for name in ("time", "digest", "bytes", "sha256")}
+            self.seals.append(Seal(number, position, ended, **seal))
         elif "versions" in attribute:
             self.versions.append((len(self.trials), attribute["versions"]))
         elif "meta" in attribute and self.trials:

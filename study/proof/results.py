@@ -59,7 +59,9 @@ def _check_curve(check: Check, file: StudyFile, record: TrialRecord) -> None:
     values = [row["objective"] for row in curve]
     judged = f"{file.objective.split}/{file.objective.metric}"
     for row in curve[:-1] if record.diverged else curve:
-        check.compare(f"{name}, objective at epoch {row['epoch']}", row["objective"], row[judged])
+        check.compare(
+            f"{name}, objective at epoch {row['epoch']}", row["objective"], row.get(judged)
+        )
 
     if record.diverged:
         expected = ("COMPLETE", 0.0, 0, 0.0)

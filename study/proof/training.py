@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 from refinevad.data import Store
+from study.checkpoints import checkpoint_path
 from study.proof.check import Check, Difference
 from study.record import TrialRecord, TrialResult, best, digest
 from study.space import StudyFile
 from study.summary import hardware_kinds
-from study.trial import RefineVADRuns, TrialRunner, TrialSpec
+from study.trial import RefineVADRuns, TrialOutcome, TrialRunner, TrialSpec
 
 COMPARED = ("state", "diverged", "objective", "selected_epoch", "last_objective")
 
@@ -31,6 +33,7 @@ def check_training(
     file: StudyFile,
     store: Store,
     records: Sequence[TrialRecord],
+    checkpoints: Path,
     count: int,
     say: Callable[[str], None],
     progress: Callable[[TrialRecord, int], None],
@@ -41,6 +44,7 @@ def check_training(
         file: The study file, as recorded.
         store: The study's data.
         records: Every trial asked, by number.
+        checkpoints: Where the weights of the best trials are kept.
         count: How many.
         say: Told the outcome of each.
         progress: Told of each epoch that is done.
@@ -55,17 +59,23 @@ def check_training(
             check.notes.append(f"{name} was trained on a GPU, and there is none here: skipped")
             continue
         before = len(check.differences)
-        result = _train(check, file, store, record, progress)
-        if result is not None:
-            _compare(check, record, result)
+        kept = checkpoint_path(checkpoints, record.number)
+        outcome = _train(check, file, store, record, progress)
+        result = outcome.result if outcome else None
+        if outcome:
+            _compare(check, record, outcome.result)
+            if kept.is_file():
+                _compare_weights(check, name, kept, outcome.checkpoint)
         differs = len(check.differences) > before
         again += 1
-        say(f"{name} trained again: {'it differs' if differs else 'the same bits'}")
+        facts = f"{record.state}, objective {record.objective} at epoch {record.selected_epoch}"
+        weights = ", its checkpoint too" if kept.is_file() else ""
+        say(f"  {name} ({facts}) {'DIFFERS' if differs else 'has the same bits'}{weights}")
         if differs:
             check.notes += _excuses(file, record, result)
     check.said = (
-        f"{again} trials trained again: states, objectives, {'' if again else 'no '}curves and "
-        "metrics of every epoch compared"
+        f"{again} trial{'' if again == 1 else 's'} trained again: states, objectives, curves, "
+        "metrics and kept checkpoints compared"
     )
     return check
 
@@ -76,7 +86,7 @@ def _train(
     store: Store,
     record: TrialRecord,
     progress: Callable[[TrialRecord, int], None],
-) -> TrialResult | None:
+) -> TrialOutcome | None:
     """What the trial gives here, computed as its worker did; None where it cannot be trained."""
     worker = record.worker
     facts = {key: worker[key] for key in ("precision", "threads") if key in worker}
@@ -87,12 +97,18 @@ def _train(
         runs = RefineVADRuns(
             as_recorded, store.path.resolve(), store.fingerprint, store.stamp, device
         )
-        spec = TrialSpec(record.number, record.params, record.seed, record.stopping_curve)
+        spec = TrialSpec(
+            record.number,
+            record.params,
+            record.seed,
+            record.stopping_curve,
+            keep_above=float("-inf"),
+        )
         runner = TrialRunner(runs, spec)
         while not runner.done:
             runner.advance(seconds=0)  # an epoch
             progress(record, runner.epoch)
-        return runner.outcome().result
+        return runner.outcome()
     except Exception as error:  # whatever a changed parameter may do
         reason = f"that it cannot be trained here: {type(error).__name__}: {error}"
         check.differences.append(Difference(f"trial {record.number}", record.state, reason))
@@ -108,6 +124,25 @@ def _compare(check: Check, record: TrialRecord, result: TrialResult) -> None:
     for row, other in zip(record.curve, result.curve, strict=False):
         check.compare_all(f"{name}, epoch {other['epoch']}, ", row, other)
     check.compare_all(f"{name}, ", record.metrics, result.metrics)
+
+
+def _compare_weights(check: Check, name: str, path: Path, checkpoint: bytes | None) -> None:
+    """The checkpoint's header may name the study as it was called later: only weights count."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    expected = load(checkpoint) if checkpoint else {}
+    try:
+        found = load(path.read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        found = {}
+        check.notes.append(f"{path} cannot be read: {error}")
+    same = found.keys() == expected.keys() and all(
+        found[key].numpy().tobytes() == weight.numpy().tobytes() for key, weight in expected.items()
+    )
+    if not same:
+        what = (f"{name}, its checkpoint", "other weights", "those that training gives")
+        check.differences.append(Difference(*what, where=path.name))
 
 
 def _excuses(file: StudyFile, record: TrialRecord, result: TrialResult | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -430,7 +431,21 @@ def test_what_only_training_can_tell_is_told_by_training_the_best_trial_again(
     assert copy.verify("--sample", "1") == 1
     said = capsys.readouterr().out
     assert named in said
-    assert f"trial {winner(copy)} trained again: it differs" in said
+    assert re.search(rf"trial {winner(copy)} \(.*\) DIFFERS", said)
+
+
+def test_other_weights_in_the_checkpoint_of_the_best_trial_are_named(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy.folder / "checkpoints" / f"trial-{winner(copy):04d}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert copy.verify("--sample", "1") == 1
+    assert f"its checkpoint: {path.name} says other weights" in capsys.readouterr().out
+    path.write_bytes(content[:100])
+    assert copy.verify("--sample", "1") == 1
+    assert f"{path} cannot be read" in capsys.readouterr().out
 
 
 def test_a_trial_that_cannot_be_trained_is_a_difference_not_an_error(
@@ -704,6 +719,7 @@ def test_through_all_its_sessions_a_study_is_verified(
     assert "verified: nothing differs\n" in said
     assert "the one given is that of 4 trials, sealed earlier" in said
     assert "2 trials trained again" in said
+    assert "its checkpoint too" in said
 
 
 def wait_for_results(desk: Desk, count: int) -> None:
