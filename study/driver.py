@@ -9,6 +9,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from refinevad.errors import Stopped
 from study.checkpoints import Checkpoints
 from study.ledger import Ledger
 from study.proposal import ordered_search, propose, stopping_rule
@@ -16,6 +17,11 @@ from study.record import TrialRecord, TrialResult
 from study.screen import Screen
 from study.space import StudyFile
 from study.trial import TrialOutcome, TrialSpec
+
+
+HOPELESS = 10
+"""So many trials that fail before any has a result stop a study, and none is recorded as failed:
+what is broken is the machine or the study file."""
 
 
 @dataclass
@@ -58,6 +64,7 @@ class Driver:
         self._waiting: deque[int] = deque()  # to be handed out (again)
         self._running: set[int] = set()
         self._begun: dict[int, _Clock] = {}
+        self._held: dict[int, TrialResult] = {}  # failures, until some trial has a result
         self._ended = 0
         for record in self._records:
             self._search.restore(record.params)
@@ -130,6 +137,9 @@ class Driver:
         if outcome.checkpoint is not None:
             self._checkpoints.save(outcome.number, outcome.checkpoint)
         self._finish(outcome.number, outcome.result)
+        for number, failure in sorted(self._held.items()):
+            self._finish(number, failure)
+        self._held.clear()
 
     def lost(
         self,
@@ -139,7 +149,11 @@ class Driver:
         out_of_gpu_memory: bool = False,
         worker: dict[str, str] | None = None,
     ) -> None:
-        """An attempt ended without a result: the trial runs again, or has FAILED."""
+        """An attempt ended without a result: the trial runs again, or has FAILED.
+
+        Raises:
+            Stopped: The first trials all failed. They will run again.
+        """
         self._running.discard(number)
         record = self._records[number]
         if record.ended:
@@ -158,11 +172,28 @@ class Driver:
                 finished=begun.wall + seconds,
                 worker=worker or {},
             )
-            self._finish(number, result)
+            if self._hopeful():
+                self._finish(number, result)
+            else:
+                self._hold(number, result)
             return
         self._records[number] = self._ledger.lost_attempt(number, reason, alone=alone)
         self._screen.lost(self._records[number], reason)
         self._waiting.appendleft(number)
+
+    def _hopeful(self) -> bool:
+        return any(record.objective is not None for record in self._records)
+
+    def _hold(self, number: int, failure: TrialResult) -> None:
+        self._held[number] = failure
+        self._screen.failed_like_all(self._records[number], failure.reason or "")
+        # No more than can be asked without a result.
+        enough = min(HOPELESS, self.file.search.window, self.file.study.trials)
+        if len(self._held) >= enough:
+            raise Stopped(
+                f"the first {enough} trials all failed, the last with: {failure.reason}; none is "
+                "recorded as failed, and once that is mended the same command runs them again"
+            )
 
     def _finish(self, number: int, result: TrialResult) -> None:
         record = self._ledger.finish(number, result)

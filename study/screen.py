@@ -151,6 +151,12 @@ class Screen(ABC):
         room = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "no worker at all"
         self.note(f"the cluster has room for {room} now")
 
+    def failed_like_all(self, record: TrialRecord, reason: str) -> None:
+        """A trial has failed, and no trial has a result yet."""
+        self.tally.stop(record.number)
+        self.tally.last_failure = f"trial {record.number}: {reason}"
+        self.note(f"trial {record.number} failed, and no trial has a result yet: {reason}")
+
     def window_limits(self) -> None:
         """The next trial waits for an earlier one's result while a worker is free."""
         if len(self.tally.epochs) < self.tally.workers and not self._said_window_limits:

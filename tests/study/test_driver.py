@@ -10,6 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from refinevad.errors import Stopped
 from study.checkpoints import Checkpoints
 from study.driver import Driver
 from study.ledger import Ledger, LedgerReader
@@ -132,37 +133,41 @@ def test_stopped_after_any_trial_the_study_ends_the_same(
 
 def test_a_lost_attempt_is_tried_again_then_fails_with_its_reason(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    bench.end(bench.take())
     spec = bench.take()
     bench.driver.lost(spec.number, "its worker died")
     again = bench.take()
     assert (again.number, again.params, again.seed) == (spec.number, spec.params, spec.seed)
     bench.driver.lost(spec.number, "its worker died twice")
-    record = LedgerReader(tmp_path).trials()[0]
+    record = LedgerReader(tmp_path).trials()[1]
     assert (record.state, record.reason) == ("FAILED", "its worker died twice")
     assert record.attempts == 1
-    assert bench.take().number == 1
+    assert bench.take().number == 2
 
 
 def test_attempts_of_an_earlier_session_count(tmp_path: Path) -> None:
-    for _ in range(2):
-        bench = Bench(tmp_path)
-        bench.driver.lost(bench.take().number, "its worker died")
-        bench.ledger.close()
-    record = LedgerReader(tmp_path).trials()[0]
+    bench = Bench(tmp_path)
+    bench.end(bench.take())
+    bench.driver.lost(bench.take().number, "its worker died")
+    bench.ledger.close()
+    again = Bench(tmp_path)
+    again.driver.lost(again.take().number, "its worker died")
+    record = again.ledger.trials()[1]
     assert (record.state, record.attempts) == ("FAILED", 1)
 
 
 def test_out_of_gpu_memory_is_remembered_by_the_next_session(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    bench.end(bench.take())
     bench.driver.lost(bench.take().number, "OutOfMemoryError", out_of_gpu_memory=True)
     bench.ledger.close()
     again = Bench(tmp_path)
     spec = again.take()
-    assert (spec.number, spec.alone) == (0, True)
-    again.driver.lost(0, "its worker died")  # the first that counts
-    assert again.take().number == 0
-    again.driver.lost(0, "its worker died")
-    assert again.ledger.trials()[0].state == "FAILED"
+    assert (spec.number, spec.alone) == (1, True)
+    again.driver.lost(1, "its worker died")  # the first that counts
+    assert again.take().number == 1
+    again.driver.lost(1, "its worker died")
+    assert again.ledger.trials()[1].state == "FAILED"
 
 
 def test_a_lost_attempt_changes_nothing_of_the_result(tmp_path: Path, expected: str) -> None:
@@ -173,21 +178,23 @@ def test_a_lost_attempt_changes_nothing_of_the_result(tmp_path: Path, expected: 
 
 def test_out_of_gpu_memory_is_first_tried_alone_and_does_not_count(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    bench.end(bench.take())
     spec = bench.take()
     assert not spec.alone
     for _ in range(2):  # the first gives the device, the second is the one retry
         bench.driver.lost(spec.number, "OutOfMemoryError", out_of_gpu_memory=True)
         spec = bench.take()
-        assert spec.number == 0
+        assert spec.number == 1
         assert spec.alone
     bench.driver.lost(spec.number, "OutOfMemoryError", out_of_gpu_memory=True)
-    assert LedgerReader(tmp_path).trials()[0].state == "FAILED"
+    assert LedgerReader(tmp_path).trials()[1].state == "FAILED"
 
 
 def test_a_failed_trial_has_times_and_a_place(tmp_path: Path) -> None:
     bench = Bench(tmp_path, SMALL_STUDY.replace("retries: 1", "retries: 0"))
+    bench.end(bench.take())
     bench.driver.lost(bench.take().number, "no luck", worker={"host": "somewhere"})
-    record = bench.ledger.trials()[0]
+    record = bench.ledger.trials()[1]
     assert record.worker == {"host": "somewhere"}
     assert record.duration_s is not None
     assert 0 <= record.duration_s < 60
@@ -209,6 +216,29 @@ def test_the_order_of_the_files_lines_does_not_matter(tmp_path: Path, expected: 
     text = "\n".join(lines[:start] + lines[: start - 1 : -1])
     assert text != SMALL_STUDY
     assert Bench(tmp_path / "s", text).run_to_the_end() == expected
+
+
+def test_a_study_whose_first_trials_all_fail_stops_and_records_none_as_failed(
+    tmp_path: Path, expected: str
+) -> None:
+    bench = Bench(tmp_path / "s", SMALL_STUDY.replace("retries: 1", "retries: 0"))
+    for _ in range(3):
+        bench.driver.lost(bench.take().number, "no torch")
+    with pytest.raises(Stopped, match="the first 4 trials all failed, the last with: no torch"):
+        bench.driver.lost(bench.take().number, "no torch")
+    assert [r.state for r in bench.ledger.trials()] == 4 * ["RUNNING"]
+    bench.ledger.close()
+    assert Bench(tmp_path / "s").run_to_the_end() == expected
+
+
+def test_failures_before_the_first_result_are_recorded_with_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SMALL_STUDY.replace("retries: 1", "retries: 0"))
+    for _ in range(3):
+        bench.driver.lost(bench.take().number, "no luck")
+    bench.end(bench.take())
+    states = [r.state for r in LedgerReader(tmp_path).trials()]
+    assert states == 3 * ["FAILED"] + ["COMPLETE"]
+    bench.run_to_the_end()
 
 
 def test_a_failed_trial_does_not_stop_the_study(tmp_path: Path) -> None:
