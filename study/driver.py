@@ -18,7 +18,6 @@ from study.screen import Screen
 from study.space import StudyFile
 from study.trial import TrialOutcome, TrialSpec
 
-
 HOPELESS = 10
 """So many trials that fail before any has a result stop a study, and none is recorded as failed:
 what is broken is the machine or the study file."""
