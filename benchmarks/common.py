@@ -44,7 +44,11 @@ def machine() -> dict[str, Any]:
 
 
 def alternate(
-    sides: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int = 2
+    sides: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds per call of each side, taken in turns: machines are noisy, both get the noise."""
     for _ in range(warmup):
@@ -53,9 +57,9 @@ def alternate(
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, call in sides.items():
-            started = time.perf_counter()
+            started = clock()
             call()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     return seconds
 
 
