@@ -21,10 +21,10 @@ def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) 
         status = main(sys.argv[1:] if argv is None else argv) or 0
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         status = BAD_INPUT
     except Stopped as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -38,7 +38,7 @@ def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) 
     sys.exit(status)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A message may quote a name out of somebody's file: without what would steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 

@@ -45,6 +45,7 @@ class _Report:
         self.say(f"{name:<9}{text}")
 
     def say(self, text: str, style: str | None = None) -> None:
+        text = cli.printable(text)  # a ledger may be a stranger's
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -96,7 +97,7 @@ def main(argv: list[str]) -> int:
 
             checkpoints = folder / "checkpoints"
             training = check_training(
-                file, store, records, checkpoints, args.sample, progress.print, show
+                file, store, records, checkpoints, args.sample, report.say, show
             )
         report.add(training)
     return _verdict(report, unended=meta.trials - ended)

@@ -652,6 +652,17 @@ def test_the_packed_data_are_found_wherever_they_lie(copy: Copy, own_stores: Pat
     assert [p.name for p in own_stores.iterdir() if p.is_dir()] == ["moved"]
 
 
+def test_a_strangers_ledger_cannot_steer_the_terminal(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy.meta()["metric"] = "ap\x1b[2J[bold]"
+    copy.save()
+    assert copy.verify() == 1
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "says ap\\x1b[2J[bold], it should say ap" in said
+
+
 def test_ten_differences_are_listed_and_the_rest_counted(
     copy: Copy, capsys: pytest.CaptureFixture[str]
 ) -> None:
