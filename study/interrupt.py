@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+LONGEST_STOP = 20.0
+"""Seconds after which a study that was asked to stop ends where it stands."""
 
 
 class Interrupt:
@@ -24,6 +29,10 @@ class Interrupt:
         if self.requested:
             os._exit(130)  # the ledger is durable at every moment
         self.requested = True
+        # Ray's processes may be gone: a terminal that closes and a service manager tell them too.
+        last = threading.Timer(LONGEST_STOP, os._exit, [130])
+        last.daemon = True
+        last.start()
         self._notice("stopping … (Ctrl-C again: at once)")
 
     @contextmanager
