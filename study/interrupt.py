@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 LONGEST_STOP = 20.0
 """Seconds after which a study that was asked to stop ends where it stands."""
 
