@@ -76,7 +76,7 @@ def test_ctrl_c_during_the_end(
 
 
 def test_the_terminal_closed(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
-    fault.done = "terminal closed (SIGHUP, and no terminal to write to)"
+    fault.done = "terminal closed (SIGHUP to the whole group, no terminal to write to)"
     fault.how = "study started on a pseudo-terminal, whose other end is closed after 2 results"
     shown, terminal = pty.openpty()
     driver = subprocess.Popen(
