@@ -53,51 +53,38 @@ def test_killed_at_an_exact_moment(
 ) -> None:
     fault.done = f"kill -9: {MOMENTS[moment]}"
     fault.how = f"`tests.faults.sabotage {moment}`"
-    killed = desk.run("--workers", "2", program=("tests.faults.sabotage", moment, "--"))
+    killed = desk.run("--workers", "1", program=("tests.faults.sabotage", moment, "--"))
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
     fault.seen = f"killed with {desk.results()} of 10 results"
     fault.after = ends_undisturbed(desk, undisturbed)
 
 
 SEED = 20
-_draw = random.Random(SEED)
-RANDOM = [(_draw.randrange(9), _draw.uniform(0, 0.5)) for _ in range(15)]
-START_UP = [(None, _draw.uniform(0.5, 8)) for _ in range(5)]
-"""(results to wait for, seconds to wait then); None: from the process's start."""
+CHAINS, KILLS = 5, 4
 
 
-@pytest.mark.parametrize(
-    "number", [quick(n, n == 0) for n in range(len(RANDOM) + len(START_UP))], ids="random-{}".format
-)
-def test_killed_at_a_random_moment(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, number: int
+@pytest.mark.parametrize("chain", [quick(n, n == 0) for n in range(CHAINS)], ids="chain-{}".format)
+def test_killed_at_random_moments_in_a_row(
+    fault: Fault, desk: Desk, undisturbed: Undisturbed, chain: int
 ) -> None:
-    results, seconds = [*RANDOM, *START_UP][number]
-    after = "start" if results is None else f"{results} results"
-    fault.done = "kill -9 at a random moment"
-    fault.how = f"{seconds:.3f} s after {after} (moment {number} of seed {SEED})"
-    driver = desk.start("--workers", "2")
-    if results is not None:
-        wait_for_results(desk, results)
-    time.sleep(seconds)
-    driver.kill()
-    driver.communicate()
-    fault.seen = f"killed with {desk.results()} of 10 results"
-    fault.after = ends_undisturbed(desk, undisturbed)
-
-
-@pytest.mark.slow
-def test_killed_again_and_again(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
-    fault.done = "kill -9 of five sessions in a row"
-    fault.how = "each as soon as it has a result more than the one before"
-    seen = []
-    for _ in range(5):
+    draw = random.Random(SEED + chain)
+    fault.done = f"kill -9 of {KILLS} sessions in a row at random moments"
+    how, seen = [], []
+    for kill in range(KILLS):
+        more, seconds = draw.randrange(3), draw.uniform(0, 0.6)
+        if kill == 0:  # while Ray starts
+            more, seconds = 0, draw.uniform(0.5, 8)
         driver = desk.start("--workers", "2")
-        wait_for_results(desk, desk.results() + 1)
+        if more:
+            wait_for_results(desk, desk.results() + more)
+        time.sleep(seconds)
+        how.append(f"{seconds:.2f} s after {f'{more} more results' if more else 'the start'}")
+        assert driver.poll() is None, driver.communicate()
         driver.kill()
         driver.communicate()
-        seen.append(desk.results())
-    fault.seen = f"killed with {', '.join(map(str, seen))} results"
+        seen.append(str(desk.results()))
+    fault.how = f"{', '.join(how)} (seed {SEED + chain})"
+    fault.seen = f"killed with {', '.join(seen)} of 10 results"
     fault.after = ends_undisturbed(desk, undisturbed)
 
 
