@@ -129,10 +129,11 @@ def digest_of(process: subprocess.CompletedProcess[str]) -> str:
 
 def wait_for_results(desk: Desk, count: int) -> None:
     """Until ``count`` trials of the running study have ended."""
-    for _ in range(1200):
-        time.sleep(0.1)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         if desk.results() >= count:
             return
+        time.sleep(0.02)
     raise AssertionError("the study does not get on")
 
 
