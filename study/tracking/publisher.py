@@ -90,11 +90,13 @@ class Publisher:
         client = self._connected()
         shown, self._shown = self._shown, None  # if anything fails below, look again
         with reaching(self._uri):
+            first_look = shown is None
             shown = shown or self._look(client)
             new = [t for t in trials if t.ended and t.key not in shown.published]
             for trial in new:
                 self._publish(shown, trial)
-            self._extend_curves(shown, trials)
+            if new or first_look:
+                self._extend_curves(shown, trials)
             if new and time.monotonic() >= self._tables_due:
                 self._upload_tables(shown, trials)
         self._shown = shown
