@@ -107,7 +107,7 @@ class PlainOptuna:
 
 
 def value_of(params: Params) -> float:
-    return 1.0 / (1.0 + abs(math.log(params["lr"] / 1e-3)) + abs(params["lambda_cat"] - 0.3))
+    return 1.0 / (1.0 + abs(math.log(float(params["lr"]) / 1e-3)))
 
 
 def random_params(rng: random.Random) -> Params:
