@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 # Read by Ray when it is imported or started.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -22,6 +24,7 @@ os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
 
 import ray
 from ray._private import ray_constants
+from ray.exceptions import AuthenticationError
 
 import refinevad
 import study
@@ -34,9 +37,11 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
     """Starts Ray on this machine, for nobody else to reach, or joins a cluster.
 
     Raises:
-        InputError: There is no cluster at the address.
+        InputError: There is no cluster at the address, or it wants another token.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # Ray would print what became of its processes, in pages; what it costs a trial, we say.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     if address is None:
         with _loopback():
             ray.init(
@@ -49,10 +54,30 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
         return
     require_listener(address)
     packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]
+    with tempfile.TemporaryFile() as said:
+        try:
+            with _errors_into(said):  # Ray's C++ complains there, a line a second
+                ray.init(address=address, runtime_env={"py_modules": packages}, **quiet)
+        except AuthenticationError:
+            raise _wrong_token(address) from None
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            said.seek(0)
+            if b"InvalidAuthToken" in said.read():
+                raise _wrong_token(address) from None
+            raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
+
+
+@contextmanager
+def _errors_into(file: IO[bytes]) -> Iterator[None]:
+    """Standard error of this process and its libraries goes into a file meanwhile."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    os.dup2(file.fileno(), 2)
     try:
-        ray.init(address=address, runtime_env={"py_modules": packages}, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 @contextmanager
@@ -89,6 +114,13 @@ def require_listener(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except OSError as error:
         raise _no_cluster(address, error.strerror or str(error)) from None
+
+
+def _wrong_token(address: str) -> InputError:
+    return InputError(
+        f"--address {address}: the cluster does not accept this machine's token; set "
+        "RAY_AUTH_MODE=token, and put the cluster's token into ~/.ray/auth_token or RAY_AUTH_TOKEN"
+    )
 
 
 def _no_cluster(address: str, reason: str) -> InputError:
