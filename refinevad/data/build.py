@@ -20,7 +20,7 @@ from refinevad.data.packing import fsync_folder, pack, write_durably
 from refinevad.data.problems import Problems
 from refinevad.data.sources import Sources, modalities, read_sources
 from refinevad.data.store import Store, open_store
-from refinevad.errors import InputError
+from refinevad.errors import InputError, Stopped
 
 Source = tuple[str, str, int, int]
 """Modality ("" for lists and annotations), path (relative to its root), bytes, mtime in ns."""
@@ -114,8 +114,8 @@ def _build(path: Path, config: DataConfig, stores: Path, progress: bool) -> Stor
     for leftover in path.parent.glob(f".{path.name}.*.tmp*"):
         shutil.rmtree(leftover)  # of a builder that died; the lock says that none is alive
     new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    new.mkdir()
     try:
+        new.mkdir()
         pack(
             sources,
             new,
@@ -134,6 +134,11 @@ def _build(path: Path, config: DataConfig, stores: Path, progress: bool) -> Stor
         new.rename(path)
         fsync_folder(path.parent)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise Stopped(
+            f"cannot write {path}: {error.strerror or error}; mend that, or give --stores another "
+            "folder"
+        ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return open_store(path)

@@ -44,7 +44,7 @@ ARRAYS = (
 
 
 Stamp = tuple[tuple[str, int, int], ...]
-"""Name, bytes and mtime in ns of every file of a store."""
+"""Name, bytes and mtime in ns of every file that is read of a store."""
 
 
 class DamagedStore(InputError):
@@ -269,11 +269,15 @@ def open_store(path: Path) -> Store:
 
 
 def _stamp(path: Path) -> Stamp:
-    try:
-        stats = [(file.name, file.stat()) for file in sorted(path.iterdir())]
-    except OSError:
-        return ()
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    stamp = []
+    for name in ("header.json", "videos.json", *(f"{array}.npy" for array in ARRAYS)):
+        try:
+            stat = (path / name).stat()
+        except OSError:
+            stamp.append((name, -1, -1))
+        else:
+            stamp.append((name, stat.st_size, stat.st_mtime_ns))
+    return tuple(stamp)
 
 
 def _digest(array: npt.NDArray[Any]) -> str:

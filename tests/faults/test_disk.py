@@ -138,6 +138,22 @@ def test_the_disk_fills_up_at_the_table(
     fault.after = ends_undisturbed(desk, undisturbed, *KEEP_NONE)
 
 
+def test_the_disk_fills_up_while_features_are_packed(
+    fault: Fault, desk: Desk, undisturbed: Undisturbed, small_disk: Path
+) -> None:
+    fault.done = "disk full while features are packed"
+    fault.how = "a tmpfs of 4 MB with 8 kB left for --stores"
+    desk.stores = small_disk / "stores"
+    ballast = leave(small_disk, 2)
+    run = desk.run("--workers", "1")
+    assert run.returncode == 1, run.stdout + run.stderr
+    line = only_line(run.stderr)
+    assert "No space left on device" in line
+    fault.seen = f"exit 1: {short(line, desk)}"
+    ballast.unlink()
+    fault.after = ends_undisturbed(desk, undisturbed)
+
+
 def test_a_file_may_not_grow(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
     fault.done = "a limit on the size of files reached in the middle of a record"
     fault.how = "RLIMIT_FSIZE set on the running driver after 2 results: 100 bytes more"

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from optuna.storages.journal._storage import JournalOperation
 
 from study.files import CannotWrite
 from study.journal import JOURNAL
@@ -119,9 +120,13 @@ def test_after_a_write_that_failed_there_is_no_other(fault: Fault, tmp_path: Pat
     fault.after = "those bytes taken back; this process writes nothing more"
 
 
-def last_write(journal: bytes) -> int:
-    """Where the write of the last ended trial begins."""
-    return journal.rindex(b"\n", 0, journal.rindex(b'"result"')) + 1
+def killed_after_the_last_result(journal: bytes) -> tuple[bytes, int]:
+    """A finished study's journal without the seal of its end; where its last write begins."""
+    lines = journal.splitlines(keepends=True)
+    while json.loads(lines[-1])["op_code"] == JournalOperation.SET_STUDY_USER_ATTR:
+        lines.pop()
+    content = b"".join(lines)
+    return content, content.rindex(b"\n", 0, content.rindex(b'"result"')) + 1
 
 
 CUTS = {
@@ -141,10 +146,9 @@ def test_a_damaged_ledger_resumes(
     fault: Fault, desk: Desk, calm: Desk, undisturbed: Undisturbed, cut: str
 ) -> None:
     fault.done = f"ledger: {cut}"
-    fault.how = "in the finished study's journal.log, then the same command"
+    fault.how = "in the journal.log of a study killed after its last result"
     shutil.copytree(calm.study, desk.study)
-    content = desk.journal.read_bytes()
-    desk.journal.write_bytes(CUTS[cut](content, last_write(content)))
+    desk.journal.write_bytes(CUTS[cut](*killed_after_the_last_result(desk.journal.read_bytes())))
     again = desk.run("--workers", "1")
     assert digest_of(again) == undisturbed.digest
     told = [line for line in again.stdout.splitlines() if "torn" in line]
