@@ -9,6 +9,7 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinevad import cli
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from refinevad.data import Store
     from study.proof.check import Check
     from study.record import TrialRecord
+    from study.space import StudyFile
 
 
 class _Report:
@@ -30,14 +33,15 @@ class _Report:
         self.console = console
         self.differing: list[Check] = []
 
-    def add(self, check: Check, notes: Sequence[str] = ()) -> None:
+    def add(self, check: Check, excuses: Sequence[str] = ()) -> None:
+        """Prints a check; ``excuses`` say why it may differ though nobody changed anything."""
         count = len(check.differences)
         mark, style = ("differs", "bold red") if count else ("ok", "green")
         self.line(mark, check.name, check.said, style)
         if count:
             self.differing.append(check)
             self.say(list_offenders([str(difference) for difference in check.differences]))
-        for note in [*check.notes, *notes]:
+        for note in [*check.notes, *(excuses if count else ())]:
             self.say(f"  note: {note}", style="yellow")
 
     def line(self, mark: str, name: str, text: str, style: str = "dim") -> None:
@@ -54,11 +58,10 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
+    from study.proof.ledger import check_ledger, read, recorded_file
+
     folder = study_folder(args)
     report = _Report(Console())
-
-    from study.proof.ledger import read, recorded_file
-
     path = folder / "trials.csv"
     table = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
     snapshot, meta, records = read(folder)  # after the table, which is older
@@ -66,41 +69,54 @@ def main(argv: list[str]) -> int:
     ended = sum(record.ended for record in records)
     report.say(f"{meta.name} ({folder}): {ended} of {meta.trials} trials have ended")
 
+    # From here on torch is needed.
     from study.proof.data import check_data
     from study.proof.digest import check_digest
-    from study.proof.ledger import check_ledger
     from study.proof.results import check_results
-    from study.proof.search import check_search
-    from study.proof.training import check_training
     from study.proof.versions import other_versions
 
+    others = other_versions(meta, snapshot.versions)
     report.add(check_ledger(snapshot, meta, file, records))
     data, store = check_data(meta, file, args.stores)
     report.add(data)
-    with _progress(report.console) as progress:
-        task = progress.add_task("asking trials again", total=len(records))
-        search = check_search(file, records, lambda done: progress.update(task, completed=done))
-    report.add(search, other_versions(meta, snapshot.versions) if search.differences else [])
+    report.add(_search(report.console, file, records), others)
     report.add(check_results(file, records))
     report.add(check_digest(snapshot, records, given=args.digest, table=table))
     if store is None or not args.sample:
         why = "--sample 0" if store else "these are not the study's data"
         report.line("skipped", "training", f"no trial was trained again ({why})")
     else:
-        with _progress(report.console) as progress:
-            task = progress.add_task("training again")
-
-            def show(record: TrialRecord, epoch: int) -> None:
-                what = f"training trial {record.number} again"
-                total = len(record.curve)
-                progress.update(task, description=what, completed=epoch, total=total)
-
-            checkpoints = folder / "checkpoints"
-            training = check_training(
-                file, store, records, checkpoints, args.sample, report.say, show
-            )
-        report.add(training)
+        report.add(_training(report, file, store, records, folder, args.sample), others)
     return _verdict(report, unended=meta.trials - ended)
+
+
+def _search(console: Console, file: StudyFile, records: list[TrialRecord]) -> Check:
+    from study.proof.search import check_search
+
+    with _progress(console) as progress:
+        task = progress.add_task("asking trials again", total=len(records))
+        return check_search(file, records, lambda done: progress.update(task, completed=done))
+
+
+def _training(
+    report: _Report,
+    file: StudyFile,
+    store: Store,
+    records: list[TrialRecord],
+    folder: Path,
+    count: int,
+) -> Check:
+    from study.proof.training import check_training
+
+    with _progress(report.console) as progress:
+        task = progress.add_task("training again")
+
+        def show(record: TrialRecord, epoch: int) -> None:
+            what = f"training trial {record.number} again"
+            progress.update(task, description=what, completed=epoch, total=len(record.curve))
+
+        kept = folder / "checkpoints"
+        return check_training(file, store, records, kept, count, report.say, show)
 
 
 def _verdict(report: _Report, *, unended: int) -> int:

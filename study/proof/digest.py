@@ -48,7 +48,7 @@ def _seals_said(snapshot: Snapshot, open_: frozenset[int]) -> str:
     count = len(snapshot.seals)
     last = _date(snapshot.seals[-1])
     said = f"sealed at the end of {count} session{'s' if count > 1 else ''}, last on {last}"
-    return said + (f", {len(open_)} trials since" if open_ else "")
+    return said + (f", {len(open_)} have ended since" if open_ else "")
 
 
 def _date(seal: Seal) -> str:
