@@ -19,7 +19,9 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from study import cluster  # first: it says to Ray how to start  # isort: skip
 from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune.execution import tune_controller
 from ray.tune.search import Searcher
 
 from refinevad.data.store import DamagedStore
@@ -180,8 +182,38 @@ class _Reporter(_StaysHere, tune.Callback):
             segment.numbers[trial.trial_id],
             reason,
             out_of_gpu_memory=gpu_memory,
-            worker={"host": str(trial.get_ray_actor_ip() or "")},
+            worker={"host": _host_of(trial)},
         )
+
+
+def _host_of(trial: Any) -> str:
+    try:
+        return str(trial.get_ray_actor_ip() or "")
+    except RayError:  # its worker died before it could say; Tune would ask again, and end
+        trial._default_result_or_future = None
+        return ""
+
+
+class _KilledForMemory(RayActorError):
+    """Ray's memory monitor has ended the worker before the kernel would have."""
+
+
+class _ActorManager(RayActorManager):
+    """Every way to lose a worker is a lost attempt of its trial.
+
+    Tune knows two: the method raised, the actor died. Any other error, also that its worker was
+    killed because the node ran out of memory, it takes for its own and ends the study.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = _KilledForMemory(error_msg=str(exception))
+        elif isinstance(exception, RayError) and not isinstance(exception, RayTaskError):
+            exception = RayActorError(error_msg=str(exception))
+        super()._actor_task_failed(tracked_actor_task, exception)
+
+
+tune_controller.RayActorManager = _ActorManager  # type: ignore[attr-defined]
 
 
 def _error_of(trial: Any) -> Exception | None:
@@ -204,11 +236,12 @@ def _explain(error: Exception | None) -> tuple[str, bool]:
     if isinstance(error, RayTaskError):
         cause = error.cause if isinstance(error.cause, BaseException) else error
         text = str(cause).strip().splitlines()
-        line = f"{type(cause).__name__}: {text[-1] if text else ''}".strip()
+        line = ": ".join([type(cause).__name__, *text[-1:]])
         return line[:300], "OutOfMemoryError" in type(cause).__name__
+    if isinstance(error, _KilledForMemory | OutOfMemoryError):
+        return "its worker was killed: the memory of its node ran out", False
     if isinstance(error, RayActorError):
-        memory = "memory" in str(error).lower()
-        return "its worker process or node died" + (" (out of memory)" if memory else ""), False
+        return "its worker process or node died", False
     return (str(error).strip().splitlines() or ["unknown"])[-1][:300], False
 
 

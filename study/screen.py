@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -113,7 +113,11 @@ class Screen(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        return None
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        self.console.show_cursor()
 
     def restore(self, records: list[TrialRecord]) -> None:
         """Takes in what earlier sessions ran, without a word."""
@@ -225,7 +229,7 @@ class LiveScreen(Screen):
         self._live.start()
         return self
 
-    def __exit__(self, *exc: Any) -> None:
+    def close(self) -> None:
         self._live.stop()
 
     def note(self, text: str) -> None:

@@ -132,6 +132,7 @@ class _Session:
         from study.cluster import start_ray, stop_ray
         from study.interrupt import Interrupt
         from study.ray_backend import run_trials
+        from study.watch import watching
 
         tally, place = screen.tally, self._place
         threads = self._file.execution.threads
@@ -144,7 +145,11 @@ class _Session:
             publisher = self._publisher()
             self._say_begin(tally)
             # Ray takes the signals when it starts, so that we come after it.
-            with Interrupt(screen.note).installed() as interrupt, screen:
+            with (
+                Interrupt(screen.note).installed() as interrupt,
+                screen,
+                watching(interrupt, screen.close, ours=place.address is None),
+            ):
                 run_trials(
                     driver,
                     self._runs(on_gpu),

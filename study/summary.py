@@ -45,7 +45,9 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
 def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
     """Kinds of hardware that computed the trials; the same bits are promised on one kind only."""
     kinds = [
-        {key: r.worker[key] for key in _HARDWARE if key in r.worker} for r in records if r.worker
+        {key: r.worker[key] for key in _HARDWARE if key in r.worker}
+        for r in records
+        if r.worker and r.state != "FAILED"  # which computed nothing
     ]
     return [dict(kind) for kind in dict.fromkeys(tuple(sorted(k.items())) for k in kinds)]
 
