@@ -298,6 +298,14 @@ def rewrite_space(copy: Copy, name: str, changes: Line) -> None:
         copy.asked(number)["distributions"][name] = json.dumps(written)
 
 
+def change_the_space_beside_the_trials(copy: Copy) -> None:
+    rewrite_space(copy, "lr", {"high": 0.2})
+
+
+def change_the_name(copy: Copy) -> None:
+    copy.meta()["name"] = "other"
+
+
 def change_the_seed_of_the_study(copy: Copy) -> None:
     for part in ("config", "determinants"):
         copy.meta()[part]["study"]["seed"] = 8
@@ -350,6 +358,8 @@ def rehash(copy: Copy) -> None:
         (change_a_result_at_the_end, "trial 1, lines with a result: the ledger says 2"),
         (change_the_space, "space.lr.log_uniform: the ledger says [1e-05, 0.1], it should"),
         (change_the_space_in_every_place, "trial 0, lr: the ledger says"),
+        (change_the_space_beside_the_trials, "trial 0, space of lr: the ledger says FloatDistr"),
+        (change_the_name, "name of the study: the ledger says small, it should say other"),
         (change_the_seed_of_the_study, "trial 0, seed: the ledger says"),
         (change_the_threads, "trial 0, threads: the ledger says 2, it should say 1"),
         (change_what_is_fixed, "what determines the results, train.batch_size"),
@@ -535,6 +545,15 @@ def test_a_changed_cell_of_the_table_is_named(
     assert "state in trials.csv: the ledger says PRUNED, it should say COMPLETE" in (
         capsys.readouterr().out
     )
+
+
+def test_columns_that_the_table_should_not_have_are_named(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = copy.folder / "trials.csv"
+    table.write_text(table.read_text().replace("objective", "score", 1))
+    assert copy.verify() == 1
+    assert "trials.csv: the ledger says other columns" in capsys.readouterr().out
 
 
 def test_what_no_check_without_training_and_seal_can_tell(copy: Copy) -> None:
