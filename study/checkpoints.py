@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from study.files import write_whole
+from study.files import remove, write_whole
 from study.record import TrialRecord
 
 
@@ -26,7 +26,7 @@ class Checkpoints:
         self._keep = keep
         self._ranking: list[tuple[float, int]] = []  # (-objective, number): the best first
         for unfinished in folder.glob(".trial-*.part"):
-            unfinished.unlink()
+            remove(unfinished)
 
     def threshold(self) -> float | None:
         """Objective from which a checkpoint is kept now; None: none ever is."""
@@ -49,5 +49,5 @@ class Checkpoints:
             return
         self._ranking = sorted([*self._ranking, (-record.objective, record.number)])
         for _, number in self._ranking[self._keep :]:
-            self.path(number).unlink(missing_ok=True)
+            remove(self.path(number))
         self._ranking = self._ranking[: self._keep]
