@@ -32,6 +32,7 @@ class TroubledRun:
     run: Run
     trouble: str
     first: bool
+    folder: Path
 
     @property
     def done(self) -> bool:
@@ -42,30 +43,36 @@ class TroubledRun:
         if record.epoch == 1:
             kind, _, once = self.trouble.partition(" ")
             if self.first or once != "once":
-                TROUBLES[kind]()
+                TROUBLES[kind](self.folder)
         return record
 
     def result(self) -> RunResult:
         return self.run.result()
 
 
-def _raises() -> None:
+def _raises(folder: Path) -> None:
     raise ValueError("no such [thing] in [/data/x.npy]")
 
 
-def _hangs() -> None:
+def _hangs(folder: Path) -> None:
     ctypes.PyDLL(None).sleep(3600)  # in native code, with the interpreter's lock held
 
 
-def _pauses() -> None:
+def _pauses(folder: Path) -> None:
     time.sleep(2)
 
 
-def _dies() -> None:
+def _waits(folder: Path) -> None:
+    """Until the test has made the file ``go``."""
+    while not (folder / "go").exists():
+        time.sleep(0.1)
+
+
+def _dies(folder: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _limited() -> None:
+def _limited(folder: Path) -> None:
     """More than the process may have: malloc says no."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     limits = resource.getrlimit(resource.RLIMIT_AS)
@@ -76,7 +83,7 @@ def _limited() -> None:
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-def _devours() -> None:
+def _devours(folder: Path) -> None:
     """More than the machine may give: Ray's memory monitor, or the kernel, ends the process."""
     hoard = []
     for _ in range(64):
@@ -89,6 +96,7 @@ TROUBLES = {
     "raises": _raises,
     "hangs": _hangs,
     "pauses": _pauses,
+    "waits": _waits,
     "dies": _dies,
     "limited": _limited,
     "devours": _devours,
@@ -100,24 +108,24 @@ class TroubledRuns(RefineVADRuns):
     """Real runs; those of the trials in ``troubles`` come to grief."""
 
     troubles: dict[int, str] = field(default_factory=dict, hash=False)
-    marks: str = ""
+    folder: Path = Path()
 
     def __call__(self, spec: TrialSpec) -> Run:
         run = super().__call__(spec)
         trouble = self.troubles.get(spec.number, self.troubles.get(-1))
         if trouble is None:
             return run
-        mark = Path(self.marks) / f"attempted-{spec.number}"
+        mark = self.folder / f"attempted-{spec.number}"
         first = not mark.exists()
         mark.touch()
-        return TroubledRun(run, trouble, first)
+        return TroubledRun(run, trouble, first, self.folder)
 
 
 if __name__ == "__main__":
     troubles = {int(number): trouble for number, trouble in json.loads(sys.argv.pop(1)).items()}
 
     def troubled(*arguments: object) -> RefineVADRuns:
-        return TroubledRuns(*arguments, troubles=troubles, marks=str(Path.cwd()))  # type: ignore
+        return TroubledRuns(*arguments, troubles=troubles, folder=Path.cwd())  # type: ignore
 
     study.trial.RefineVADRuns = troubled  # type: ignore[assignment,misc]
     cli.run(main)
