@@ -220,6 +220,29 @@ def cut_a_curve(copy: Copy) -> None:
     copy.result(0)["curve"].pop()
 
 
+def empty_a_curve(copy: Copy) -> None:
+    copy.result(0)["curve"] = []
+
+
+def renumber_an_epoch(copy: Copy) -> None:
+    copy.result(0)["curve"][-1]["epoch"] += 1
+
+
+def fail_a_trial_that_has_an_objective(copy: Copy) -> None:
+    copy.result(1)["state"] = "FAILED"
+    copy.end(1)["state"] = 3
+
+
+def fail_a_trial_that_diverged(copy: Copy) -> None:
+    fail_a_trial_that_has_an_objective(copy)
+    copy.result(1).update(objective=None, diverged=True)
+    copy.end(1)["values"] = None
+
+
+def change_a_final_metric(copy: Copy) -> None:
+    copy.result(2)["metrics"]["last/train/loss"] += 1e-9
+
+
 def change_the_selected_epoch(copy: Copy) -> None:
     copy.result(3)["selected_epoch"] = 3 - copy.result(3)["selected_epoch"]
 
@@ -340,6 +363,11 @@ def rehash(copy: Copy) -> None:
         (change_the_state, "state: the ledger says COMPLETE, it should say PRUNED"),
         (change_a_curve, "trial 2, objective at epoch 1"),
         (cut_a_curve, "trial 0, epochs run"),
+        (empty_a_curve, "trial 0, epochs run: the ledger says 0, it should say 1"),
+        (renumber_an_epoch, "trial 0, epochs: the ledger says [1, "),
+        (fail_a_trial_that_has_an_objective, "trial 1, FAILED, objective: the ledger says 0."),
+        (fail_a_trial_that_diverged, "trial 1, FAILED, diverged: the ledger says True"),
+        (change_a_final_metric, "trial 2, last/train/loss: the ledger says"),
         (change_the_selected_epoch, "trial 3, selected epoch"),
         (call_it_diverged, "trial 1, objective: the ledger says"),
         (change_a_seed, "trial 5, seed: the ledger says"),
