@@ -29,6 +29,8 @@ from tests.faults.servers import (
 from tests.faults.test_workers import troubled
 from tests.study.test_tracking import shown
 
+pytestmark = pytest.mark.slow
+
 PAUSES = troubled({-1: "pauses"})
 
 
@@ -100,7 +102,6 @@ def test_a_server_that_answers_500(
     fault.after = ends_shown(desk, undisturbed, server.uri)
 
 
-@pytest.mark.slow
 def test_a_server_that_comes_late(
     fault: Fault, desk: Desk, undisturbed: Undisturbed, server: MLflowServer
 ) -> None:
@@ -116,7 +117,6 @@ def test_a_server_that_comes_late(
     fault.after = ends_shown(desk, undisturbed, server.uri)
 
 
-@pytest.mark.slow
 def test_a_server_killed_in_the_middle(
     fault: Fault, desk: Desk, undisturbed: Undisturbed, server: MLflowServer
 ) -> None:
@@ -133,7 +133,6 @@ def test_a_server_killed_in_the_middle(
     fault.after = ends_shown(desk, undisturbed, server.uri)
 
 
-@pytest.mark.slow
 def test_a_server_that_never_answers(
     fault: Fault, desk: Desk, undisturbed: Undisturbed, server: MLflowServer
 ) -> None:
@@ -149,7 +148,6 @@ def test_a_server_that_never_answers(
     fault.after = ends_shown(desk, undisturbed, server.uri)
 
 
-@pytest.mark.slow
 def test_the_database_is_deleted_in_the_middle(
     fault: Fault, desk: Desk, undisturbed: Undisturbed
 ) -> None:
@@ -168,7 +166,6 @@ def test_the_database_is_deleted_in_the_middle(
     fault.after = ends_shown(desk, undisturbed, uri)
 
 
-@pytest.mark.slow
 def test_a_database_locked_by_another_process(
     fault: Fault, desk: Desk, undisturbed: Undisturbed
 ) -> None:
@@ -188,7 +185,6 @@ def test_a_database_locked_by_another_process(
     fault.after = ends_shown(desk, undisturbed, f"sqlite:///{database}")
 
 
-@pytest.mark.slow
 def test_a_database_that_is_rubbish(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
     fault.done = "mlflow.db is rubbish"
     fault.how = "64 KB of random bytes before the start; removed after the study"
@@ -225,7 +221,6 @@ def nowhere_written(desk: Desk, *outputs: str) -> None:
     assert not [text for text in texts if PASSWORD in text]
 
 
-@pytest.mark.slow
 def test_postgresql_killed_in_the_middle(
     fault: Fault, desk: Desk, undisturbed: Undisturbed, postgres: PostgreSQL
 ) -> None:
@@ -247,7 +242,6 @@ def test_postgresql_killed_in_the_middle(
     fault.after = f"{ended_undisturbed(desk, undisturbed)}; {all_shown(postgres.uri)}"
 
 
-@pytest.mark.slow
 def test_two_studies_publish_through_a_server_on_postgresql(
     fault: Fault, desk: Desk, undisturbed: Undisturbed, postgres: PostgreSQL
 ) -> None:
