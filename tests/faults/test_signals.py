@@ -97,7 +97,7 @@ def test_the_terminal_closed(fault: Fault, desk: Desk, undisturbed: Undisturbed)
     os.killpg(driver.pid, signal.SIGHUP)  # the terminal is not the controlling one here
     assert driver.wait(60) == 130
     nothing_left_running(desk)
-    fault.seen = f"stopped cleanly, exit 130 with {desk.results()} results, no process left"
+    fault.seen = f"exit 130 with {desk.results()} results, no process left"
     fault.after = ends_undisturbed(desk, undisturbed)
 
 
