@@ -3,7 +3,8 @@ its walk through every trial in Python.
 
 Asked through a study, the sampler visits the objects of all trials five times per proposal. Here
 trials are columns of one array, and Optuna's own estimators get the columns they would have been
-given. What still grows with the trials is the density of the estimators themselves.
+given. The density of the estimators costs time in proportion to the trials behind it; from
+`REMEMBERED` on it is that of a sample.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from optuna.samplers._tpe.sampler import default_gamma
 
 from study.space import Params
 
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+REMEMBERED = 1000
+"""Ended trials behind the density of all but the best; of more, so many evenly spaced by number. A
+proposal then costs the same however long the study is. Up to here it is TPE's to the bit."""
+
+Numbers = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
 class TrialArrays:
@@ -78,20 +83,23 @@ class TrialArrays:
             drawn = optuna.create_study(sampler=RandomSampler(seed)).ask(self._distributions)
             return {name: drawn.params[name] for name in self._distributions}
         ranking = complete[np.argsort(-self._values[complete], kind="stable")]
-        good = np.zeros(self._count, dtype=bool)
-        good[ranking[: default_gamma(len(complete))]] = True
+        good = default_gamma(len(complete))
+        best, others = np.sort(ranking[:good]), np.sort(ranking[good:])
+        if len(others) > REMEMBERED:
+            others = others[np.arange(REMEMBERED) * len(others) // REMEMBERED]
         # Running trials count among the others: nothing is proposed where one runs already.
-        below = self._estimator(sampler, good)
-        above = self._estimator(sampler, ~good & ~self._failed[: self._count])
+        running = ~self._complete[: self._count] & ~self._failed[: self._count]
+        below = self._estimator(sampler, best)
+        above = self._estimator(sampler, np.union1d(others, np.flatnonzero(running)))
         samples = below.sample(sampler._rng.rng, sampler._n_ei_candidates)
-        best = sampler._compare(samples, below.log_pdf(samples) - above.log_pdf(samples))
+        found = sampler._compare(samples, below.log_pdf(samples) - above.log_pdf(samples))
         return {
-            name: _value(distribution, best.get(name, 0.0))
+            name: _value(distribution, found.get(name, 0.0))
             for name, distribution in self._distributions.items()
         }
 
-    def _estimator(self, sampler: TPESampler, which: Mask) -> _ParzenEstimator:
-        columns = self._params[:, : self._count][:, which]
+    def _estimator(self, sampler: TPESampler, numbers: Numbers) -> _ParzenEstimator:
+        columns = self._params[:, numbers]
         observations = dict(zip(self._space, columns, strict=True))
         return _ParzenEstimator(observations, self._space, sampler._parzen_estimator_parameters)
 

@@ -18,6 +18,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 from scipy.stats import qmc
 
+from study import sampler
 from study.search import OrderedSearch, derived_seed
 from study.space import Params
 
@@ -113,6 +114,38 @@ def test_proposals_are_those_of_optunas_own_sampler_bit_for_bit(
             assert params == optunas.ask(startup=1 if space_filling else 10)
         searching.record(number, result_of(number, params))
         optunas.record(result_of(number, params))
+
+
+@pytest.mark.filterwarnings("ignore:`gamma` has been deprecated:FutureWarning")
+def test_of_many_trials_the_best_the_running_and_an_even_sample_of_the_rest_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampler, "REMEMBERED", 40)
+    rng = random.Random(5)
+    values = {n: rng.random() for n in range(380) if n % 7}  # every seventh has failed
+    arrays = sampler.TrialArrays(SPACE)
+    random_study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    asked = [random_study.ask(SPACE).params for _ in range(388)]  # the last eight are running
+    for params in asked:
+        arrays.add(params)
+    for number in range(380):
+        arrays.tell(number, values.get(number))
+    best = sorted(values, key=lambda n: -values[n])[:25]
+    rest = [n for n in sorted(values) if n not in best]
+    kept = {*best, *(rest[i * len(rest) // 40] for i in range(40))}
+    plain = optuna.create_study(
+        direction="maximize", sampler=TPESampler(seed=9, n_startup_trials=1, gamma=lambda _: 25)
+    )
+    for number, params in enumerate(asked):
+        if number in kept or number >= 380:
+            value = values.get(number)
+            state = TrialState.RUNNING if value is None else TrialState.COMPLETE
+            plain.add_trial(
+                optuna.trial.create_trial(
+                    state=state, value=value, params=params, distributions=SPACE
+                )
+            )
+    assert arrays.propose(seed=9, startup=1) == plain.ask(SPACE).params
 
 
 def test_a_space_of_single_values_has_one_trial() -> None:
