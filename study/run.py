@@ -79,17 +79,18 @@ def _advice(
         lines.append(f"  {_command('study.publish', rest)}   # {missing}")
     if place.tracking_uri:
         lines.append(f"  {_view(place.tracking_uri)}")
+    stores = [] if args.stores == Path("stores") else ["--stores", str(args.stores)]
     winner = best(outcome.records)
     if not outcome.interrupted:
+        proof = _command("study.verify", ["--study", str(place.folder), *stores])
+        lines.append(f"  {proof}   # proves it: asks and trains again")
         more = ["--trials", str(2 * file.study.trials)]
         longer = _command("study.run", [*_without_trials(argv), *more])
         lines.append(f"  {longer}   # extends the study")
     if winner:
         checkpoint = Checkpoints(place.folder / "checkpoints", 0).path(winner.number)
         if checkpoint.exists():
-            config = ["--config", str(place.folder / "study.yaml")]
-            if args.stores != Path("stores"):
-                config += ["--stores", str(args.stores)]
+            config = ["--config", str(place.folder / "study.yaml"), *stores]
             command = ["python", "-m", "refinevad.evaluate", "--checkpoint", str(checkpoint)]
             lines.append(f"  {shlex.join([*command, *config])}")
     return lines
