@@ -71,6 +71,10 @@ def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool)
         thread.start()
         try:
             yield
+        except Exception:
+            if _has_ended(raylet) or not _is_listening(gcs):
+                thread.join(patience + 2.0)  # not the error it is, but Ray's end: said there
+            raise
         finally:
             over.set()
             thread.join()
