@@ -71,3 +71,8 @@ def short(line: str, desk: Desk) -> str:
     """A line of output without the folders and the time of this test, for the table."""
     line = line.replace(f"{desk.stores}/", "stores/").replace(f"{desk.folder}/", "")
     return re.sub(r"torn-[\d-]+", "torn-<time>", line)
+
+
+def unplaced(line: str) -> str:
+    """A line for the table, without the addresses of the machine that wrote it."""
+    return re.sub(r" at [\w.]+:\d+", "", line)

@@ -9,7 +9,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from tests.desk import Desk, Undisturbed, wait_for_results
-from tests.faults.checks import ended_undisturbed, ends_undisturbed, only_line
+from tests.faults.checks import ended_undisturbed, ends_undisturbed, only_line, unplaced
 from tests.faults.conftest import Fault
 from tests.faults.processes import children, kill, until
 from tests.faults.test_workers import attempts, troubled
@@ -124,5 +124,5 @@ def test_the_head_is_lost(
     assert driver.returncode == 1, output
     line = only_line(output)
     assert "the same command goes on once the cluster is back" in line
-    fault.seen = f"{seconds:.1f} s later: {line}"
+    fault.seen = f"{seconds:.1f} s later: {unplaced(line)}"
     fault.after = ends_undisturbed(desk, undisturbed)

@@ -198,7 +198,7 @@ def test_a_database_that_is_rubbish(fault: Fault, desk: Desk, undisturbed: Undis
     assert refused.stderr.strip() == (
         f"error: cannot publish to sqlite:///{database}: file is not a database"
     )
-    fault.seen = refused.stderr.strip()
+    fault.seen = refused.stderr.strip().replace(f"{desk.folder}/", "")
     database.unlink()
     fault.after = ends_shown(desk, undisturbed, f"sqlite:///{database}")
 

@@ -17,6 +17,7 @@ from tests.faults.checks import (
     final_records,
     nothing_left_running,
     only_line,
+    unplaced,
 )
 from tests.faults.conftest import Fault
 from tests.faults.processes import kill, named, until, workers
@@ -82,7 +83,7 @@ def test_rays_own_process_is_killed(
     assert "state-dump" not in output, "Ray's own pages"
     nothing_left_running(desk)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in at_work))
-    fault.seen = f"{seconds:.1f} s later: {line}; no process left"
+    fault.seen = f"{seconds:.1f} s later: {unplaced(line)}; no process left"
     fault.after = ends_undisturbed(desk, undisturbed)
 
 
