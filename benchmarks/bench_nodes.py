@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_overhead import NothingRun, study_file
+from bench_overhead import NothingRun, NothingRuns, study_file
 from common import ROOT, publish
 from ray.cluster_utils import Cluster
 from rich.console import Console
@@ -44,12 +44,9 @@ class WaitingRun(NothingRun):
         return super().run_epoch()
 
 
-class WaitingRuns:
+class WaitingRuns(NothingRuns):
     def __call__(self, spec: TrialSpec) -> WaitingRun:
         return WaitingRun(spec)
-
-    def checkpoint(self, spec: TrialSpec, run: object) -> bytes | None:
-        return None
 
 
 def waiting_study(address: str, trials: int, folder: Path) -> dict[str, object]:
