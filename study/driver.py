@@ -187,7 +187,8 @@ class Driver:
         self._held[number] = failure
         self._screen.failed_like_all(self._records[number], failure.reason or "")
         # No more than can be asked without a result.
-        enough = min(HOPELESS, self.file.search.window, self.file.study.trials)
+        left = self.file.study.trials - self._ended
+        enough = min(HOPELESS, self.file.search.window, left)
         if len(self._held) >= enough:
             raise Stopped(
                 f"the first {enough} trials all failed, the last with: {failure.reason}; none is "

@@ -23,16 +23,22 @@ class Interrupt:
     def __init__(self, notice: Callable[[str], None]) -> None:
         self.requested = False
         self._notice = notice
+        self._last: threading.Timer | None = None
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.requested:
             os._exit(130)  # the ledger is durable at every moment
         self.requested = True
         # Ray's processes may be gone: a terminal that closes and a service manager tell them too.
-        last = threading.Timer(LONGEST_STOP, os._exit, [130])
-        last.daemon = True
-        last.start()
+        self._last = threading.Timer(LONGEST_STOP, os._exit, [130])
+        self._last.daemon = True
+        self._last.start()
         self._notice("stopping … (Ctrl-C again: at once)")
+
+    def stopped(self) -> None:
+        """Ray has ended in time: what is left (the seal, MLflow) may take longer."""
+        if self._last is not None:
+            self._last.cancel()
 
     @contextmanager
     def installed(self) -> Iterator[Interrupt]:

@@ -137,6 +137,7 @@ class _Session:
         tally, place = screen.tally, self._place
         threads = self._file.execution.threads
         self._store.verify()
+        interrupt = Interrupt(screen.note)
         try:
             start_ray(workers=tally.workers, threads=threads, address=place.address)
             on_gpu = self._on_gpu()
@@ -146,7 +147,7 @@ class _Session:
             self._say_begin(tally)
             # Ray takes the signals when it starts, so that we come after it.
             with (
-                Interrupt(screen.note).installed() as interrupt,
+                interrupt.installed(),
                 screen,
                 watching(interrupt, screen.close, ours=place.address is None),
             ):
@@ -159,6 +160,7 @@ class _Session:
                 )
         finally:
             stop_ray()
+            interrupt.stopped()
         if tally.ended > tally.resumed:
             seconds = time.monotonic() - tally.begun
             text = f"{tally.ended - tally.resumed} trials in {seconds:.1f} s"

@@ -231,6 +231,18 @@ def test_a_study_whose_first_trials_all_fail_stops_and_records_none_as_failed(
     assert Bench(tmp_path / "s").run_to_the_end() == expected
 
 
+def test_a_study_that_can_only_fail_stops_though_some_have_failed_before(tmp_path: Path) -> None:
+    text = SMALL_STUDY.replace("retries: 1", "retries: 0")
+    bench = Bench(tmp_path, text)
+    trials = bench.file.study.trials
+    for _ in range(trials - 1):
+        bench.ledger.finish(bench.take().number, TrialResult("FAILED", None, reason="no torch"))
+        bench.ledger.close()
+        bench = Bench(tmp_path, text)
+    with pytest.raises(Stopped, match="no torch"):
+        bench.driver.lost(bench.take().number, "no torch")
+
+
 def test_failures_before_the_first_result_are_recorded_with_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, SMALL_STUDY.replace("retries: 1", "retries: 0"))
     for _ in range(3):
