@@ -132,19 +132,23 @@ def _no_cluster(address: str, reason: str) -> InputError:
 
 def has_gpu() -> bool:
     """Whether the machine or cluster that Ray runs on has a GPU."""
-    return _resources().get("GPU", 0.0) > 0
+    return any(node.get("GPU", 0.0) > 0 for node in _nodes())
 
 
 def room(*, threads: int, gpu: float) -> int:
-    """Trials of ``threads`` CPUs and ``gpu`` GPUs each that the cluster can run at once now."""
-    resources = _resources()
-    by_cpu = int(resources.get("CPU", 0.0) // threads)
-    return min(by_cpu, int(resources.get("GPU", 0.0) / gpu + 1e-9)) if gpu else by_cpu
+    """Trials of ``threads`` CPUs and ``gpu`` GPUs each that the nodes can run at once now."""
+    return sum(_room_of(node, threads, gpu) for node in _nodes())
 
 
-def _resources() -> dict[str, float]:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources
+def _room_of(node: dict[str, float], threads: int, gpu: float) -> int:
+    by_cpu = int(node.get("CPU", 0.0) // threads)
+    return min(by_cpu, int(node.get("GPU", 0.0) / gpu + 1e-9)) if gpu else by_cpu
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each living node has."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def stop_ray() -> None:

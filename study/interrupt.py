@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 LONGEST_STOP = 20.0
@@ -27,13 +27,14 @@ class Interrupt:
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.requested:
-            os._exit(130)  # the ledger is durable at every moment
+            _end()
         self.requested = True
         # Ray's processes may be gone: a terminal that closes and a service manager tell them too.
-        self._last = threading.Timer(LONGEST_STOP, os._exit, [130])
+        self._last = threading.Timer(LONGEST_STOP, _end)
         self._last.daemon = True
         self._last.start()
-        self._notice("stopping … (Ctrl-C again: at once)")
+        with suppress(RuntimeError):  # it came in the middle of a line that is being printed
+            self._notice("stopping … (Ctrl-C again: at once)")
 
     def stopped(self) -> None:
         """Ray has ended in time: what is left (the seal, MLflow) may take longer."""
@@ -53,3 +54,11 @@ class Interrupt:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _end() -> None:
+    """At once, whoever holds which lock: the ledger is durable at every moment."""
+    cursor = b"\x1b[?25h" if os.isatty(2) else b""
+    with suppress(OSError):
+        os.write(2, cursor + b"stopped; the same command goes on\n")
+    os._exit(130)

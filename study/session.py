@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import subprocess
 import time
 import uuid
@@ -27,6 +25,7 @@ from study.screen import Screen, Tally, open_screen
 from study.space import StudyFile
 from study.summary import print_summary, trials_table
 from study.tracking import redact
+from study.versions import versions
 
 if TYPE_CHECKING:
     from study.trial import RefineVADRuns
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 PATIENCE = 300.0
 """Seconds the end of a study waits for MLflow to have caught up."""
 PATIENCE_AFTER_CTRL_C = 2.0
-_PACKAGES = ("torch", "numpy", "scipy", "ray", "optuna", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class _Session:
             if place.workers is None:
                 driver.in_flight = tally.workers = max(1, self._room(on_gpu))
             publisher = self._publisher()
-            self._say_begin(tally)
+            self._say_begin(tally, "cuda" if on_gpu else "cpu")
             # Ray takes the signals when it starts, so that we come after it.
             with (
                 interrupt.installed(),
@@ -201,7 +199,7 @@ class _Session:
         uri = self._place.tracking_uri
         return start_publisher(self._place.folder, uri) if uri else None
 
-    def _say_begin(self, tally: Tally) -> None:
+    def _say_begin(self, tally: Tally, device: str) -> None:
         name, trials = self._file.study.name, self._file.study.trials
         if tally.ended:
             _say(self._console, [f"resuming {name}: {tally.ended} of {trials} trials are done"])
@@ -209,8 +207,12 @@ class _Session:
         workers = f"{tally.workers} worker{'s' if tally.workers > 1 else ''}"
         _say(
             self._console,
-            [f"{name}: {trials} trials, {workers}, objective {tally.metric}{selected}"],
+            [f"{name}: {trials} trials, {workers} on {device}, objective {tally.metric}{selected}"],
         )
+        others = {r.worker.get("device", device) for r in self._ledger.trials() if r.objective}
+        if others - {device}:
+            text = f"earlier trials ran on {', '.join(others)}: other bits than these will have"
+            _say(self._console, [text], style="yellow")
 
 
 def study_meta(file: StudyFile, store: Store) -> StudyMeta:
@@ -226,19 +228,14 @@ def study_meta(file: StudyFile, store: Store) -> StudyMeta:
         split=file.objective.split,
         created=time.time(),
         git_commit=_git_commit(),
-        versions=_versions(),
+        versions=versions(),
         trials=file.study.trials,
     )
 
 
-def _versions() -> dict[str, str]:
-    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version()} | packages
-
-
 def _changed_versions(meta: StudyMeta) -> list[str]:
     """A study resumed with other libraries may go on with other trials: say so."""
-    now = _versions()
+    now = versions()
     changed = [
         f"{name} {was} -> {now[name]}"
         for name, was in meta.versions.items()

@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinevad.data import Store, open_store
 from refinevad.data.locks import locked
-from refinevad.data.store import Stamp
+from refinevad.data.store import DamagedStore, Stamp
 from refinevad.errors import InputError
 
 CACHE = "REFINEVAD_CACHE"
@@ -111,7 +111,7 @@ class Shipment:
         fetched = open_store(new)
         fetched.verify()
         if fetched.fingerprint != self.fingerprint:
-            raise InputError(
+            raise DamagedStore(
                 f"{self.path} changed under the running study: its fingerprint is "
                 f"{fetched.fingerprint[:12]}, the study began with {self.fingerprint[:12]}"
             )

@@ -62,9 +62,11 @@ def main(argv: list[str]) -> int:
 
     folder = study_folder(args)
     report = _Report(Console())
-    path = folder / "trials.csv"
-    table = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-    snapshot, meta, records = read(folder)  # after the table, which is older
+    while True:  # a session may end, and write both, just now
+        table = _table(folder)
+        snapshot, meta, records = read(folder)
+        if _table(folder) == table:
+            break
     file = recorded_file(meta, folder)
     ended = sum(record.ended for record in records)
     report.say(f"{meta.name} ({folder}): {ended} of {meta.trials} trials have ended")
@@ -117,6 +119,11 @@ def _training(
 
         kept = folder / "checkpoints"
         return check_training(file, store, records, kept, count, report.say, show)
+
+
+def _table(folder: Path) -> str | None:
+    path = folder / "trials.csv"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def _verdict(report: _Report, *, unended: int) -> int:

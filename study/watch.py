@@ -49,7 +49,7 @@ def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool)
     def look() -> None:
         heard = time.monotonic()
         while not over.wait(LOOK_SECONDS):
-            if _is_listening(gcs):
+            if _is_listening(gcs, patience / 6):
                 heard = time.monotonic()
             if _has_ended(raylet):
                 gone = "Ray's process on this machine (the raylet) has ended"
@@ -72,7 +72,7 @@ def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool)
         try:
             yield
         except Exception:
-            if _has_ended(raylet) or not _is_listening(gcs):
+            if _has_ended(raylet) or not _is_listening(gcs, patience / 6):
                 thread.join(patience + 2.0)  # not the error it is, but Ray's end: said there
             raise
         finally:
@@ -97,10 +97,10 @@ def _has_ended(connection: socket.socket) -> bool:
         return True
 
 
-def _is_listening(address: str) -> bool:
+def _is_listening(address: str, seconds: float) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
     except OSError:
         return False
     return True

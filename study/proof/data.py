@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from refinevad.data import Store, open_store, prepare
@@ -20,8 +21,22 @@ def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, S
     """
     check = Check("data")
     # By its fingerprint: neither the features nor their old place are needed.
-    path = _packed(stores, meta.fingerprint)
-    store = open_store(path) if path else prepare(file.data, stores)
+    problems: list[str] = []
+    for path in _packed(stores, meta.fingerprint):
+        try:
+            store = open_store(path)
+            store.verify()
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            check.said = f"{path}: every byte read, fingerprint {store.fingerprint[:12]}"
+            return check, store
+    if problems:
+        check.said = "no whole copy of the packed store"
+        for problem in problems:
+            check.differences.append(Difference("the data", "they are what was packed", problem))
+        return check, None
+    store = prepare(file.data, stores)
     check.said = f"{store.path}: every byte read, fingerprint {store.fingerprint[:12]}"
     check.compare("fingerprint of the data", meta.fingerprint, store.fingerprint)
     try:
@@ -31,12 +46,11 @@ def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, S
     return check, None if check.differences else store
 
 
-def _packed(stores: Path, fingerprint: str) -> Path | None:
+def _packed(stores: Path, fingerprint: str) -> Iterator[Path]:
     for header in sorted(stores.glob("*/header.json")):
         try:
             found = json.loads(header.read_text(encoding="utf-8")).get("fingerprint")
         except (OSError, ValueError, AttributeError):
             continue  # not for us
         if found == fingerprint:
-            return header.parent
-    return None
+            yield header.parent

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import itertools
-import platform
 from collections.abc import Sequence
 
 from study.record import StudyMeta
+from study.versions import versions
 
 
 def other_versions(meta: StudyMeta, later: Sequence[tuple[int, dict[str, str]]]) -> list[str]:
@@ -19,11 +18,10 @@ def other_versions(meta: StudyMeta, later: Sequence[tuple[int, dict[str, str]]])
     """
     sessions = [(0, meta.versions), *later]
     notes = []
-    for (_, before), (number, versions) in itertools.pairwise(sessions):
-        changed = _changed(before, versions)
+    for (_, before), (number, after) in itertools.pairwise(sessions):
+        changed = _changed(before, after)
         notes.append(f"from trial {number} on the study had other versions: {changed}")
-    here = {name: _version(name) for name in sessions[-1][1]}
-    if changed := _changed(sessions[-1][1], here):
+    if changed := _changed(sessions[-1][1], versions()):
         notes.append(f"the study had other versions than this machine: {changed}")
     if notes:
         notes.append("the same bits are promised for the same versions only")
@@ -36,12 +34,3 @@ def _changed(before: dict[str, str], after: dict[str, str]) -> str:
         for name, version in before.items()
         if after.get(name) != version
     )
-
-
-def _version(name: str) -> str:
-    if name == "python":
-        return platform.python_version()
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
