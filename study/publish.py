@@ -94,7 +94,7 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
     publisher = Publisher(reader, uri)
     erased = publisher.erase() if rebuild else 0
     count = publisher.finish()
-    done = f"deleted {erased} runs and published {count}" if rebuild else f"published {count}"
+    done = f"deleted {erased} runs (the study's own too) and published {count}" if rebuild else f"published {count}"
     if uri.startswith("http"):
         where = redact(uri).rstrip("/") + publisher.page
     else:
@@ -129,7 +129,11 @@ def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:
                 log.warning("cannot publish to %s, will try again: %s", redact(uri), error)
             away = True
             if deadline is not None and time.monotonic() > deadline:
-                log.error("giving up; later: python -m study.publish --study %s", reader.folder)
+                log.error(
+                    "giving up; later: python -m study.publish --study %s --tracking-uri %s",
+                    reader.folder,
+                    redact(uri),
+                )
                 return False
             pause = min(2 * pause, LONGEST_PAUSE) if deadline is None else POLL_SECONDS
         else:

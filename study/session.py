@@ -111,7 +111,10 @@ class _Session:
             synthetic=self._file.data.synthetic is not None,
         )
         patience = PATIENCE if driver.finished else PATIENCE_AFTER_CTRL_C
-        published = publisher is None or wait_publisher(publisher, patience)
+        published = publisher is None or wait_publisher(publisher, 1.0)
+        if publisher is not None and not published and publisher.poll() is None:
+            _say(self._console, ["waiting for MLflow to have all of it …"], style="dim")
+            published = wait_publisher(publisher, patience)
         return Outcome(records, interrupted=not driver.finished, published=published)
 
     def _driver(self) -> tuple[Driver, Screen]:
