@@ -94,7 +94,9 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
     publisher = Publisher(reader, uri)
     erased = publisher.erase() if rebuild else 0
     count = publisher.finish()
-    done = f"deleted {erased} runs (the study's own too) and published {count}" if rebuild else f"published {count}"
+    done = f"published {count}"
+    if rebuild:
+        done = f"deleted {erased} runs (the study's own too) and {done}"
     if uri.startswith("http"):
         where = redact(uri).rstrip("/") + publisher.page
     else:

@@ -133,7 +133,7 @@ def _check_trial(check: Check, trial: TrialLines, record: TrialRecord, *, last_l
         return
     # What optuna-dashboard shows is written beside the result.
     end = trial.ends[0]
-    check.compare(f"{name}, state shown to optuna-dashboard", FINISHED.get(end.get("state", -1)), record.state)
+    check.compare(f"{name}, state shown", FINISHED.get(end.get("state", -1)), record.state)
     values = None if record.objective is None else [record.objective]
     check.compare(f"{name}, objective shown to optuna-dashboard", end.get("values"), values)
     curve = {int(row["epoch"]): float(row["objective"]) for row in record.curve}

@@ -357,7 +357,7 @@ def rehash(copy: Copy) -> None:
         (change_a_choice, "trial 0, d_proj: the ledger says"),
         (leave_the_space, "trial 2, lr: the ledger says 5.0, it should say 0.0"),
         (change_the_result, "trial 4, objective: the ledger says"),
-        (change_what_is_shown, "trial 4, objective shown to optuna-dashboard: the ledger says [0.999]"),
+        (change_what_is_shown, "trial 4, objective shown to optuna-dashboard: the ledger says"),
         (change_an_epoch_shown, "trial 1, objective shown at epoch 1"),
         (change_result_and_shown, "trial 4, objective: the ledger says 0.999"),
         (change_the_state, "state: the ledger says COMPLETE, it should say PRUNED"),
