@@ -40,7 +40,7 @@ MOMENTS = {
     "summary": "in the middle of the summary",
     "summary-said": "after the summary",
 }
-QUICK = {"result:3", "write:9"}
+QUICK = {"write:9"}
 
 
 def quick(value: object, chosen: bool) -> object:

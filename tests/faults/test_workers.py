@@ -56,11 +56,12 @@ def test_a_worker_is_killed_again_and_again(
     fault.after = ended_undisturbed(desk, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "what"),
     [
         ("raylet/raylet", "the raylet"),
-        pytest.param("gcs_server", "the GCS", marks=pytest.mark.slow),
+        ("gcs_server", "the GCS"),
     ],
 )
 def test_rays_own_process_is_killed(

@@ -99,7 +99,7 @@ def test_a_local_study_listens_on_loopback_only(desk: Desk) -> None:
 
 
 @linux
-@pytest.mark.parametrize("place", ["flag", "environment"])
+@pytest.mark.parametrize("place", ["flag", pytest.param("environment", marks=pytest.mark.slow)])
 def test_a_password_of_the_tracking_address_is_seen_nowhere(desk: Desk, place: str) -> None:
     if place == "flag":
         study = desk.start("--workers", "1", tracking=ADDRESS)

@@ -55,6 +55,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         head.communicate()
 
 
+@pytest.mark.slow
 def test_a_cluster_with_a_token_refuses_whoever_has_none(
     desk: Desk, cluster: tuple[str, Path], tmp_path: Path
 ) -> None:
