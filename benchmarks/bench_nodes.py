@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_overhead import NothingRun, NothingRuns, study_file
+from bench_overhead import NothingRun, NothingRuns, study_file, study_meta
 from common import ROOT, publish
 from ray.cluster_utils import Cluster
 from rich.console import Console
@@ -28,7 +28,7 @@ from study.driver import Driver
 from study.interrupt import Interrupt
 from study.ledger import Ledger
 from study.ray_backend import run_trials
-from study.record import StudyMeta, digest
+from study.record import digest
 from study.screen import PlainScreen, Tally
 from study.trial import TrialSpec
 
@@ -52,21 +52,7 @@ class WaitingRuns(NothingRuns):
 def waiting_study(address: str, trials: int, folder: Path) -> dict[str, object]:
     """Runs the study of waiting trials on a cluster."""
     file = study_file(trials, workers=8)
-    meta = StudyMeta(
-        name="nodes",
-        uid="0",
-        hash="0",
-        config={},
-        determinants={},
-        fingerprint="0" * 64,
-        metric="ap",
-        split="val",
-        created=time.time(),
-        git_commit=None,
-        versions={},
-        trials=trials,
-    )
-    ledger = Ledger(folder / "runs" / "nodes", meta)
+    ledger = Ledger(folder / "runs" / "nodes", study_meta("nodes", trials))
     start_ray(workers=0, threads=1, address=address)
     try:
         workers = room(threads=1, gpu=0.0)

@@ -122,14 +122,10 @@ def study_file(trials: int, workers: int) -> StudyFile:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
-    file = study_file(args.trials, args.workers)
-    meta = StudyMeta(
-        name="overhead",
+def study_meta(name: str, trials: int) -> StudyMeta:
+    """Of a study without data."""
+    return StudyMeta(
+        name=name,
         uid="0",
         hash="0",
         config={},
@@ -140,11 +136,19 @@ def main() -> None:
         created=time.time(),
         git_commit=None,
         versions={},
-        trials=args.trials,
+        trials=trials,
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    file = study_file(args.trials, args.workers)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "runs" / "overhead"
-        ledger = Ledger(folder, meta)
+        ledger = Ledger(folder, study_meta("overhead", args.trials))
         publisher = start_publisher(folder, f"sqlite:///{scratch}/mlflow.db")
         tally = Tally(trials=args.trials, workers=args.workers, metric="ap")
         screen = MarkingScreen(tally, Console(file=io.StringIO()))
