@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
 
+import psutil
 import ray
 from ray._private import ray_constants
 from ray.exceptions import AuthenticationError
@@ -154,3 +155,18 @@ def _nodes() -> list[dict[str, float]]:
 def stop_ray() -> None:
     """Leaves the cluster, or stops the one that :func:`start_ray` started."""
     ray.shutdown()
+
+
+def kill_ray() -> None:
+    """Kills all processes of the Ray that :func:`start_ray` started, whatever state it is in.
+
+    Left alone, what outlives a part of Ray may take minutes to find out.
+    """
+    node: Any = ray._private.worker._global_node
+    parents = [started.process.pid for group in node.all_processes.values() for started in group]
+    for pid in parents:
+        with suppress(psutil.Error):  # it has ended already
+            parent = psutil.Process(pid)
+            for process in (*parent.children(recursive=True), parent):
+                with suppress(psutil.Error):
+                    process.kill()

@@ -18,6 +18,7 @@ from typing import Any
 import ray
 
 from refinevad import cli
+from study.cluster import kill_ray
 from study.interrupt import Interrupt
 
 LOOK_SECONDS = 0.5
@@ -59,6 +60,8 @@ def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool)
                 continue
             if not over.wait(LOOK_SECONDS):  # a signal's handler may come later than its effect
                 last_word()
+                if ours:
+                    kill_ray()
                 end = "what has ended is in the ledger, and the same command goes on"
                 if interrupt.requested:
                     print(f"stopped; {end}", file=sys.stderr, flush=True)
