@@ -13,7 +13,10 @@ from pathlib import Path
 import refinevad
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ("ray", "optuna", "mlflow", "pandas", "sklearn", "scipy", "pyarrow")
+EXTRAS = (
+    *("ray", "optuna", "mlflow", "pandas", "sklearn", "scipy", "pyarrow", "psutil", "jinja2"),
+    *("joblib", "threadpoolctl"),
+)
 """What the extra ``study`` installs, as it is imported."""
 
 
