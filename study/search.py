@@ -97,7 +97,7 @@ class OrderedSearch:
     def _propose(self, number: int) -> Params:
         if number < len(self._points):
             return {
-                name: _map(distribution, float(u))
+                name: at_quantile(distribution, float(u))
                 for (name, distribution), u in zip(
                     self._distributions.items(), self._points[number], strict=True
                 )
@@ -127,7 +127,7 @@ def _sobol(dimensions: int, points: int, seed: int) -> np.ndarray[Any, np.dtype[
     return drawn[:points]
 
 
-def _map(distribution: BaseDistribution, u: float) -> Any:
+def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     """The value at quantile ``u`` of a distribution's own measure."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]

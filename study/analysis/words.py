@@ -1,0 +1,119 @@
+"""An answer in sentences."""
+
+from __future__ import annotations
+
+import itertools
+
+from study.analysis.importance import PREDICTS, Estimate, Importance
+
+PAPER_XD = {
+    "d_proj": 0.2873,
+    "d_emb": 0.2200,
+    "lambda_cat": 0.1284,
+    "lr": 0.1254,
+    "epochs": 0.0951,
+    "lambda_reg": 0.0786,
+    "lambda_gmm": 0.0287,
+}
+"""Impurity importances on XD-Violence, the paper's Table 7."""
+
+_SURE = 0.95
+
+
+def gate(answer: Importance) -> str:
+    """Whether the numbers may be believed at all."""
+    found = answer.gate
+    kind = "space-filling trials" if found.space_filling else "trials (too few are space-filling)"
+    seen = f"R² {interval(found.r2)} on {found.trials} held-out {kind}"
+    if found.open:
+        return f"the forest explains these trials: {seen}"
+    return (
+        f"the forest does not explain these trials: {seen}, less than {PREDICTS}; "
+        "take none of the shares for an answer"
+    )
+
+
+def finding(answer: Importance) -> str:
+    """Which hyperparameters matter, in one sentence."""
+    if not answer.gate.open:
+        return (
+            f"These {answer.trials} trials cannot say which hyperparameters matter: a forest "
+            f"predicts held-out ones with R² {answer.gate.r2.value:.2f} only."
+        )
+    ranked = [p for p in answer.parameters if p.above_noise]
+    if not ranked:
+        return "No hyperparameter can be told from noise."
+    candidates = sorted(answer.parameters, key=lambda p: -p.first)
+    sums = itertools.accumulate(p.first for p in candidates)
+    count = next((i for i, s in enumerate(sums, 1) if s >= _SURE), len(candidates))
+    leader = candidates[0]
+    share = interval(leader.shares["permutation"])
+    if count == 1:
+        text = f"{leader.name} matters most, with {share} of the importance"
+    else:
+        names = [f"{p.name} ({p.first:.0%})" for p in candidates[:count]]
+        text = f"Which matters most is open between {_listed(names)}"
+    others = [p for p in ranked if p not in candidates[:count]]
+    if others:
+        named = [f"{p.name} {interval(p.shares['permutation'])}" for p in others]
+        text += f"; then {_listed(named)}"
+    noise = [p.name for p in answer.parameters if not p.above_noise]
+    if noise:
+        text += f"; {_listed(noise)} cannot be told from noise"
+    return text + "."
+
+
+def settled(answer: Importance) -> str:
+    """Whether more trials are likely to change the order."""
+    *earlier, last = answer.stages
+    if not answer.gate.open:
+        return "Has it settled? There is nothing yet that could."
+    if not earlier:
+        return "Has it settled? There are too few trials to look at a part of them."
+    clear = [
+        (one, other)
+        for one, other in itertools.permutations((p.name for p in answer.parameters), 2)
+        if last.shares[one].low > last.shares[other].high
+    ]
+    if not clear:
+        return "Has it settled? No two hyperparameters are clearly apart yet."
+    contradicted = [
+        [(a, b) for a, b in clear if stage.shares[b].value > stage.shares[a].value]
+        for stage in earlier
+    ]
+    if contradicted[-1]:
+        one, other = contradicted[-1][0]
+        return (
+            f"Not settled: after {earlier[-1].trials} of {last.trials} trials {other} still stood "
+            f"before {one}."
+        )
+    since = last.trials
+    for stage, against in zip(reversed(earlier), reversed(contradicted), strict=True):
+        if against:
+            break
+        since = stage.trials
+    return (
+        f"Settled: each of the {len(clear)} orders of two that are clear now was the same from "
+        f"{since} of {last.trials} trials on."
+    )
+
+
+def interactions(answer: Importance) -> str:
+    """Whether hyperparameters depend on each other."""
+    found = [i for i in answer.interactions if i.above_noise] if answer.gate.open else []
+    if not found:
+        return "No two hyperparameters act together more than noise does."
+    named = [f"{' and '.join(i.names)} ({interval(i.share)} of the variance)" for i in found[:3]]
+    more = f", and {len(found) - 3} weaker pairs" if len(found) > 3 else ""
+    return f"The best value of one depends on the other for {_listed(named)}{more}."
+
+
+def interval(estimate: Estimate) -> str:
+    """``0.48 [0.46, 0.52]``."""
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+

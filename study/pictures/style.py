@@ -1,0 +1,103 @@
+"""What all pictures of a study share: ink, marks, axes of hyperparameters, files."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from study.analysis.encoding import Scale
+from study.files import write_whole
+
+INK, ACCENT, PALE, SHADE, GRID = "#1b3a5b", "#b3401f", "#9aa7b4", "#ececec", "#e4e4e4"
+LINES = ["#1b3a5b", "#b3401f", "#3f7f4c", "#7a5195", "#8a6d00", "#00747a", "#8c2d5a", "#555555"]
+DASHES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), "-"]
+MARKS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+"""A line differs from the next by colour, dash and mark: two of them are left in grey."""
+
+_RC: Any = {
+    "svg.hashsalt": "study",  # the same picture is the same file
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; draw within :func:`styled`."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def styled() -> Any:
+    """A context in which pictures are drawn and written."""
+    return mpl.rc_context(_RC)
+
+
+def value_axis(axes: Axes, scale: Scale) -> None:
+    """Makes the x-axis one of a hyperparameter's codes, labelled with its values."""
+    ticks = scale_ticks(scale)
+    axes.set_xticks([code for code, _ in ticks], [label for _, label in ticks])
+    first, last = scale.ends
+    margin = 0.04 * (last - first)
+    axes.set_xlim(first - margin, last + margin)
+    axes.set_xlabel(f"{scale.name} (log)" if scale.logarithmic else scale.name)
+
+
+def scale_ticks(scale: Scale) -> list[tuple[float, str]]:
+    """(code, label) of a few values of a hyperparameter."""
+    if scale.values is not None and len(scale.values) <= 8:
+        return [(scale.code(value), _short(value)) for value in scale.values]
+    distribution: Any = scale.distribution
+    low, high = distribution.low, distribution.high
+    if scale.logarithmic:
+        exponents = range(-12, 13)
+        decades = [10.0**e for e in exponents if low * 0.999 <= 10.0**e <= high * 1.001]
+        values = decades if len(decades) >= 2 else [low, (low * high) ** 0.5, high]
+    else:
+        values = [low + (high - low) * part / 4 for part in range(5)]
+        if scale.values is not None or isinstance(low, int):
+            values = sorted({round(value) for value in values})
+    return [(scale.code(value), _short(value)) for value in values]
+
+
+def svg(picture: Figure) -> str:
+    """The picture as an SVG element, to stand in a page."""
+    content = io.StringIO()
+    with styled():
+        picture.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    text = content.getvalue()
+    return text[text.index("<svg") :]
+
+
+def save(picture: Figure, path: Path, caption: str) -> list[Path]:
+    """Writes ``path`` with .png and .svg, the caption below the picture."""
+    width = int(picture.get_figwidth() * 15)
+    with styled():
+        picture.supxlabel(
+            "\n".join(textwrap.wrap(caption, width)),
+            **{"x": 0.01, "ha": "left", "size": 8, "color": "#444444", "parse_math": False},
+        )
+        written = []
+        for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
+            content = io.BytesIO()
+            picture.savefig(content, format=suffix[1:], **options)
+            written.append(path.with_suffix(suffix))
+            write_whole(written[-1], content.getvalue())
+    return written
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
