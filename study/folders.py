@@ -11,6 +11,11 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--study", required=True, metavar="NAME", help="the study's name, or its folder"
     )
+    add_runs_argument(parser)
+
+
+def add_runs_argument(parser: argparse.ArgumentParser) -> None:
+    """``--runs``: where studies lie."""
     parser.add_argument(
         "--runs",
         type=Path,
@@ -22,7 +27,22 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 def study_folder(args: argparse.Namespace) -> Path:
     """The folder that ``--study`` names; it need not exist."""
-    folder: Path = args.runs / args.study
-    if not folder.is_dir() and Path(args.study).is_dir():
-        return Path(args.study)
+    return study_named(args.study, args.runs)
+
+
+def study_named(name: str, runs: Path) -> Path:
+    """The folder of a study given by its name or its folder; it need not exist."""
+    folder = runs / name
+    if not folder.is_dir() and Path(name).is_dir():
+        return Path(name)
     return folder
+
+
+def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
+    """``--tracking-uri`` of what is added to a study that MLflow shows already."""
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow server or database that shows the study, or none (default: "
+        "$MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)",
+    )

@@ -305,6 +305,16 @@ class Output(io.TextIOBase):
             os.close(nowhere)
 
 
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """A bar for what is no study: on a terminal only, and gone in the end."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+    bar.disable = not console.is_terminal
+    with bar:
+        yield bar
+
+
 def open_screen(tally: Tally, console: Console, places: dict[str, str]) -> Screen:
     """The live view on a terminal, plain lines elsewhere."""
     if console.is_terminal:

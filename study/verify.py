@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from study.folders import add_study_arguments, study_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from refinevad.data import Store
     from study.proof.check import Check
@@ -94,8 +92,9 @@ def main(argv: list[str]) -> int:
 
 def _search(console: Console, file: StudyFile, records: list[TrialRecord]) -> Check:
     from study.proof.search import check_search
+    from study.screen import progress_bar
 
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("asking trials again", total=len(records))
         return check_search(file, records, lambda done: progress.update(task, completed=done))
 
@@ -109,8 +108,9 @@ def _training(
     count: int,
 ) -> Check:
     from study.proof.training import check_training
+    from study.screen import progress_bar
 
-    with _progress(report.console) as progress:
+    with progress_bar(report.console) as progress:
         task = progress.add_task("training again")
 
         def show(record: TrialRecord, epoch: int) -> None:
@@ -134,18 +134,6 @@ def _verdict(report: _Report, *, unended: int) -> int:
     so_far = f" so far; {unended} trials have not ended" if unended > 0 else ""
     report.say(f"verified: nothing differs{so_far}", style="bold green")
     return 0
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    """A bar on a terminal; elsewhere only what is printed above it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
-    bar.disable = not console.is_terminal
-    with bar:
-        yield bar
 
 
 def _count(text: str) -> int:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from scipy.stats import kendalltau
 
-from study.analysis.encoding import Encoder, Floats
+from study.analysis.encoding import Encoder, Floats, is_number
 from study.analysis.forest import Forest
 from study.analysis.importance import TREES_OF_A_REPLICATE, Estimate, Importance, sample_of
 from study.record import TrialRecord, best
@@ -98,19 +104,20 @@ def _into(
     return there, moved
 
 
-def _nearest(value: object, own: object, distribution: BaseDistribution) -> object:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+def _nearest(value: Any, own: Any, distribution: BaseDistribution) -> Any:
+    """The value of a space that is nearest to ``value``; ``own`` where none is near."""
     if isinstance(distribution, CategoricalDistribution):
         if value in distribution.choices:
             return value
-        numbers = [c for c in distribution.choices if isinstance(c, int | float)]
-        if numeric and len(numbers) == len(distribution.choices):
-            return min(numbers, key=lambda c: abs(c - value))  # type: ignore[operator]
+        numbers = [c for c in distribution.choices if is_number(c)]
+        if is_number(value) and len(numbers) == len(distribution.choices):
+            return min(numbers, key=lambda choice: abs(choice - value))
         return own
-    if not numeric:
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if not is_number(value):
         return own
-    bounds = distribution.low, distribution.high  # type: ignore[attr-defined]
-    return type(own)(min(max(value, bounds[0]), bounds[1]))  # type: ignore[call-overload, type-var]
+    inside = min(max(value, distribution.low), distribution.high)
+    return round(inside) if isinstance(distribution, IntDistribution) else float(inside)
 
 
 def _share(answer: Importance, name: str) -> float:

@@ -45,7 +45,7 @@ class Scale:
         of whole numbers."""
         self.ordered = True
         if isinstance(distribution, CategoricalDistribution):
-            self.ordered = all(_is_number(value) for value in distribution.choices)
+            self.ordered = all(is_number(value) for value in distribution.choices)
             choices: list[Any] = list(distribution.choices)
             self.values = sorted(choices) if self.ordered else choices
         elif isinstance(distribution, IntDistribution):
@@ -136,7 +136,8 @@ class Encoder:
         return np.stack([s.at(u) for s, u in zip(self.scales, quantiles.T, strict=True)], axis=1)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

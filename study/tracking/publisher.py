@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 TABLE_SECONDS = 60.0  # how often a running study's trials table is uploaded
 PAGE = 1000  # runs per search request
-FILES = ("study.yaml",)  # of the study's folder, kept beside the tables
+FILES = ("study.yaml", "report.html")  # of the study's folder, kept beside the tables
+FOLDERS = ("importance",)
 PARENT = "mlflow.parentRunId"
 
 
@@ -295,12 +296,11 @@ class Publisher:
         self._tables_due = time.monotonic() + TABLE_SECONDS
 
     def _upload_files(self, shown: _Shown) -> None:
-        """The study file; checkpoints only if they are not there yet: they are big and, named
-        after their trial, never change. One that is being written has another name."""
+        """The study file and what was found; checkpoints only if they are not there yet: they are
+        big and, named after their trial, never change. One that is being written has another
+        name."""
         folder = self._reader.folder
-        for name in FILES:
-            if (folder / name).is_file():
-                shown.client.log_artifact(shown.parent_id, str(folder / name))
+        upload_findings(shown.client, shown.parent_id, folder)
         there = {
             Path(info.path).name
             for info in shown.client.list_artifacts(shown.parent_id, "checkpoints")
@@ -308,6 +308,17 @@ class Publisher:
         for file in sorted(folder.glob("checkpoints/*.safetensors")):
             if file.is_file() and file.name not in there:
                 shown.client.log_artifact(shown.parent_id, str(file), "checkpoints")
+
+
+def upload_findings(client: MlflowClient, run_id: str, folder: Path) -> None:
+    """The small files of a study's folder: its file, its report, its tables and pictures."""
+    for name in FILES:
+        if (folder / name).is_file():
+            client.log_artifact(run_id, str(folder / name))
+    for name in FOLDERS:
+        for file in sorted(folder.glob(f"{name}/*.*")):
+            if not file.name.startswith("."):
+                client.log_artifact(run_id, str(file), name)
 
 
 def _metrics(points: Sequence[Point]) -> list[Metric]:

@@ -1,0 +1,95 @@
+"""Two studies compared in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from refinevad.errors import InputError
+from study.analysis import words
+from study.analysis.compare import Agreement, Regret, agreement, regret
+from study.analysis.importance import Importance
+from study.record import best
+from study.screen import plain
+from study.studied import Studied
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two studies say of each other."""
+
+    studies: tuple[Studied, Studied]
+    answers: tuple[Importance, Importance]
+    agreement: Agreement
+    regrets: tuple[Regret | None, Regret | None]
+    """Of the first study's best configuration on the second, and the other way round."""
+
+
+def compare(studies: tuple[Studied, Studied], answers: tuple[Importance, Importance]) -> Comparison:
+    """Compares rankings, and carries each study's best configuration over to the other.
+
+    Raises:
+        InputError: They have fewer than two searched hyperparameters in common.
+    """
+    agreed = agreement(*answers)
+    if agreed is None:
+        names = " and ".join(studied.name for studied in studies)
+        raise InputError(f"{names}: fewer than two hyperparameters were searched in both")
+    one, other = studies
+    return Comparison(studies, answers, agreed, (_carry(one, other), _carry(other, one)))
+
+
+def _carry(source: Studied, target: Studied) -> Regret | None:
+    winner = best(source.records)
+    if winner is None:
+        return None
+    distributions = target.file.distributions()
+    seed = target.seed(f"regret of {source.name}")
+    return regret(winner.params, target.records, distributions, seed=seed)
+
+
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Prints what the two studies say, each first on its own."""
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    for studied, answer in zip(found.studies, found.answers, strict=True):
+        say(f"{studied.name} ({studied.objective}): {words.finding(answer)}")
+        if not answer.gate.open:
+            say(f"  {words.gate(answer)}", style="bold yellow")
+    names = ", ".join(found.agreement.names)
+    say(f"\nagreement of the rankings over {names}:")
+    say(f"  {_agreement(found.agreement)}", style="bold")
+    for (source, target), carried in zip(
+        (found.studies, found.studies[::-1]), found.regrets, strict=True
+    ):
+        say(f"\nthe best of {source.name} carried over to {target.name}:")
+        winner = best(source.records)
+        if carried is None or winner is None:
+            say("  there is no best trial to compare")
+            continue
+        say(f"  trial {winner.number}: {plain(winner.params)}")
+        for name, (was, there) in carried.moved.items():
+            say(f"  {name} = {was} is not in the space of {target.name}: {there} instead")
+        say(f"  {_regret(carried, target)}", style="bold")
+
+
+def _agreement(found: Agreement) -> str:
+    tau = found.tau
+    said = f"Kendall's tau {words.interval(tau)}"
+    if tau.low > 0:
+        return f"{said}: the rankings agree"
+    if tau.high < 0:
+        return f"{said}: the rankings are opposed"
+    return f"{said}: these trials cannot say whether the rankings agree"
+
+
+def _regret(found: Regret, target: Studied) -> str:
+    loss = found.loss
+    said = (
+        f"loses {loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}] of {target.objective} "
+        "against that study's own best (predicted by its forest, not trained)"
+    )
+    return f"{said}: no loss can be told from none" if loss.low <= 0 <= loss.high else said

@@ -1,0 +1,139 @@
+"""``python -m study.importance --study NAME``: which hyperparameters matter, and how sure that is.
+
+Reads the ledger, takes no lock and changes no trial, so that it may run beside the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinevad import cli
+from refinevad.command import positive
+from refinevad.errors import InputError
+from study.folders import add_runs_argument, add_tracking_argument, study_folder, study_named
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.analysis.importance import Importance
+    from study.studied import Studied
+
+
+def main(argv: list[str]) -> int:
+    """Returns 1 where the trials cannot say anything."""
+    args = _parser().parse_args(argv)
+    from rich.console import Console
+
+    from study.tracking import tracking_address
+
+    uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
+    console = Console()
+    if args.studies:
+        return _compare(console, args)
+    if args.study is None:
+        raise InputError("give --study NAME, or --studies A B to compare two")
+    from study.answers import print_answer, write_answer
+    from study.studied import read_study
+
+    studied = read_study(study_folder(args))
+    found = _with_progress(console, studied, args.bootstraps)
+    print_answer(console, studied, found)
+    out = args.out or studied.folder / "importance"
+    written = write_answer(studied, found, out)
+    _say(console, "")
+    _say(console, f"written: {out}/ ({', '.join(path.name for path in written)})")
+    if uri is not None and args.out is None:
+        _show(console, studied, found, uri)
+    return 0
+
+
+def _compare(console: Console, args: argparse.Namespace) -> int:
+    from study.comparison import compare, print_comparison
+    from study.studied import read_study
+
+    one, other = (read_study(study_named(name, args.runs)) for name in args.studies)
+    answers = [_with_progress(console, studied, args.bootstraps) for studied in (one, other)]
+    print_comparison(console, compare((one, other), (answers[0], answers[1])))
+    return 0
+
+
+def _show(console: Console, studied: Studied, found: Importance, uri: str) -> None:
+    """Adds the answer to the study's run in MLflow, if there is one."""
+    from study.tracking import TrackingUnavailable, redact, show_analysis
+
+    numbers = {f"importance/{p.name}": p.shares["permutation"].value for p in found.parameters}
+    try:
+        shown = show_analysis(studied, uri, numbers | {"importance_r2": found.gate.r2.value})
+    except TrackingUnavailable as error:
+        shown = False
+        print(f"MLflow cannot be reached at {redact(uri)}: {error}", file=sys.stderr)
+    if shown:
+        _say(console, f"logged to the study's run in MLflow ({redact(uri)})")
+    else:
+        text = f"not logged: MLflow ({redact(uri)}) does not show this study"
+        _say(console, f"{text} (python -m study.publish --study {studied.folder})")
+
+
+def _with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
+    from study.answers import answer
+    from study.screen import progress_bar
+
+    with progress_bar(console) as progress:
+        task = progress.add_task(f"{studied.name}: forests", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return answer(studied, bootstraps=bootstraps, progress=show)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.importance",
+        description="Says which hyperparameters matter, with 95% intervals, beside a column of "
+        "noise, and whether the trials can tell at all. Writes tables and pictures into the "
+        "study's folder, and shows them in MLflow. May run beside the study.",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--study", metavar="NAME", help="the study's name, or its folder")
+    what.add_argument(
+        "--studies",
+        nargs=2,
+        metavar=("A", "B"),
+        help="compare two studies: do their rankings agree, and what does the best "
+        "configuration of one lose on the other",
+    )
+    add_runs_argument(parser)
+    parser.add_argument(
+        "--bootstraps",
+        type=_at_least_20,
+        default=200,
+        metavar="B",
+        help="resamplings of the trials behind every interval (default: 200)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where tables and pictures go (default: importance/ in the study's folder)",
+    )
+    add_tracking_argument(parser)
+    return parser
+
+
+def _at_least_20(text: str) -> int:
+    number = positive(text)
+    if number < 20:
+        raise argparse.ArgumentTypeError(f"{text}: fewer than 20 make no interval")
+    return number
+
+
+if __name__ == "__main__":
+    cli.run(main)
