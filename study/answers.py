@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from study.analysis import words
-from study.analysis.importance import BOOTSTRAPS, METHODS, PROBE, Importance, importance
+from study.analysis.importance import BOOTSTRAPS, METHODS, PROBE, Estimate, Importance, importance
 from study.files import write_whole
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from study.studied import Studied
 
 _HEADS = {
-    "permutation": "permutation,\nuniform design",
-    "mdi": "impurity\n(MDI)",
-    "ped_anova": "PED-ANOVA,\nbest 10%",
+    "permutation": "permutation",
+    "mdi": "impurity (MDI)",
+    "ped_anova": "PED-ANOVA",
 }
 
 
@@ -126,29 +126,43 @@ def print_answer(console: Console, studied: Studied, found: Importance) -> None:
     say(f"{studied.name}: which hyperparameters decide {studied.objective}? {describe(studied)}")
     say(words.gate(found), style=None if found.gate.open else "bold yellow")
     paper = paper_of(studied)
-    table = Table(box=None, padding=(0, 2), show_edge=False, header_style="dim")
-    table.add_column("\nhyperparameter", no_wrap=True)
+    table = Table(box=None, padding=(0, 1), show_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
     for method in METHODS:
         table.add_column(_HEADS[method], justify="right", no_wrap=True)
-    table.add_column("\nP(first)", justify="right")
+    table.add_column("P(first)", justify="right")
     if paper:
-        table.add_column("paper,\nTable 7", justify="right", style="dim")
+        table.add_column("paper", justify="right", style="dim")
     table.add_column("")
     for parameter in found.parameters:
-        cells = [words.interval(parameter.shares[method]) for method in METHODS]
+        cells = [_short(parameter.shares[method]) for method in METHODS]
         row = [parameter.name, *cells, f"{parameter.first:.2f}"]
         if paper:
             row.append(f"{paper[parameter.name]:.2f}" if parameter.name in paper else "")
-        noise = "" if parameter.above_noise else "not distinguishable from noise"
+        noise = "" if parameter.above_noise else "≈ noise"
         table.add_row(*row, noise, style=None if parameter.above_noise else "dim")
-    probe = [words.interval(found.probe[method]) for method in METHODS]
+    probe = [_short(found.probe[method]) for method in METHODS]
     table.add_row(PROBE, *probe, *[""] * (3 if paper else 2), style="dim")
     console.print(table)
+    say(
+        "shares of importance with 95% intervals; permutation: on a uniform design, the headline; "
+        "impurity: the paper's; PED-ANOVA: what separates the best 10%; ≈ noise: cannot be told "
+        "from the random probe",
+        style="dim",
+    )
     if found.single:
         say(f"one value only, so nothing can be said of: {', '.join(found.single)}")
     say(words.finding(found), style="bold")
     say(words.interactions(found))
     say(words.settled(found))
+
+
+def _short(estimate: Estimate) -> str:
+    """``.48 [.46, .52]``: shares, so that four columns fit into a narrow terminal."""
+    parts = (
+        f"{part:.2f}".removeprefix("0") for part in (estimate.value, estimate.low, estimate.high)
+    )
+    return "{} [{}, {}]".format(*parts)
 
 
 def describe(studied: Studied) -> str:
@@ -174,7 +188,7 @@ def pictures(studied: Studied, found: Importance) -> dict[str, tuple[Figure, str
         "importance": (
             importances(found, paper_of(studied)),
             "Share of importance of each hyperparameter, 95% intervals by bootstrap over trials. "
-            + words.gate(found).capitalize(),
+            + words.sentence(words.gate(found)),
         ),
         "best_by_value": (
             best_by_value(studied.records, studied.encoder, top, studied.objective),

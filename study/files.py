@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from refinevad.errors import Stopped
 
 
 class CannotWrite(OSError):
@@ -61,3 +64,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise CannotWrite(path, error) from error
+
+
+@contextmanager
+def or_stop(path: Path) -> Iterator[None]:
+    """What cannot be written ends a command that only reads a study, with one line.
+
+    Raises:
+        Stopped: Instead of an OSError.
+    """
+    try:
+        yield
+    except CannotWrite as error:
+        raise Stopped(f"{error}; the study itself is untouched") from error
+    except OSError as error:
+        raise Stopped(f"{CannotWrite(path, error)}; the study itself is untouched") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from refinevad.command import positive
+
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     """``--study`` and ``--runs``: read with :func:`study_folder`."""
@@ -46,3 +48,21 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
         help="MLflow server or database that shows the study, or none (default: "
         "$MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)",
     )
+
+
+def add_bootstraps_argument(parser: argparse.ArgumentParser) -> None:
+    """``--bootstraps``: of an answer's intervals."""
+    parser.add_argument(
+        "--bootstraps",
+        type=_at_least_20,
+        default=200,
+        metavar="B",
+        help="resamplings of the trials behind every interval (default: 200)",
+    )
+
+
+def _at_least_20(text: str) -> int:
+    number = positive(text)
+    if number < 20:
+        raise argparse.ArgumentTypeError(f"{text}: fewer than 20 make no interval")
+    return number

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinevad import cli
-from refinevad.command import positive
 from refinevad.errors import InputError
-from study.folders import add_runs_argument, add_tracking_argument, study_folder, study_named
+from study.folders import (
+    add_bootstraps_argument,
+    add_runs_argument,
+    add_tracking_argument,
+    study_folder,
+    study_named,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,13 +41,15 @@ def main(argv: list[str]) -> int:
     if args.study is None:
         raise InputError("give --study NAME, or --studies A B to compare two")
     from study.answers import print_answer, write_answer
+    from study.files import or_stop
     from study.studied import read_study
 
     studied = read_study(study_folder(args))
-    found = _with_progress(console, studied, args.bootstraps)
+    found = with_progress(console, studied, args.bootstraps)
     print_answer(console, studied, found)
     out = args.out or studied.folder / "importance"
-    written = write_answer(studied, found, out)
+    with or_stop(out):
+        written = write_answer(studied, found, out)
     _say(console, "")
     _say(console, f"written: {out}/ ({', '.join(path.name for path in written)})")
     if uri is not None and args.out is None:
@@ -55,7 +62,7 @@ def _compare(console: Console, args: argparse.Namespace) -> int:
     from study.studied import read_study
 
     one, other = (read_study(study_named(name, args.runs)) for name in args.studies)
-    answers = [_with_progress(console, studied, args.bootstraps) for studied in (one, other)]
+    answers = [with_progress(console, studied, args.bootstraps) for studied in (one, other)]
     print_comparison(console, compare((one, other), (answers[0], answers[1])))
     return 0
 
@@ -77,7 +84,8 @@ def _show(console: Console, studied: Studied, found: Importance, uri: str) -> No
         _say(console, f"{text} (python -m study.publish --study {studied.folder})")
 
 
-def _with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
+def with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
+    """The study's importances, with a bar while they are computed."""
     from study.answers import answer
     from study.screen import progress_bar
 
@@ -111,13 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "configuration of one lose on the other",
     )
     add_runs_argument(parser)
-    parser.add_argument(
-        "--bootstraps",
-        type=_at_least_20,
-        default=200,
-        metavar="B",
-        help="resamplings of the trials behind every interval (default: 200)",
-    )
+    add_bootstraps_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -126,13 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_tracking_argument(parser)
     return parser
-
-
-def _at_least_20(text: str) -> int:
-    number = positive(text)
-    if number < 20:
-        raise argparse.ArgumentTypeError(f"{text}: fewer than 20 make no interval")
-    return number
 
 
 if __name__ == "__main__":

@@ -108,6 +108,11 @@ def interactions(answer: Importance) -> str:
     return f"The best value of one depends on the other for {_listed(named)}{more}."
 
 
+def sentence(text: str) -> str:
+    """With a capital letter in front."""
+    return text[:1].upper() + text[1:]
+
+
 def interval(estimate: Estimate) -> str:
     """``0.48 [0.46, 0.52]``."""
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

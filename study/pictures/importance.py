@@ -94,7 +94,7 @@ def stability(stages: Sequence[Stage]) -> Figure:
     with styled():
         picture = figure(9, 4.2)
         axes = picture.subplots()
-        order = sorted(stages[-1].shares, key=lambda n: -stages[-1].shares[n].value)
+        order = sorted(stages[-1].shares, key=lambda n: (n == PROBE, -stages[-1].shares[n].value))
         step = (stages[-1].trials - stages[0].trials or 1) * 0.006
         for i, name in enumerate(order):
             shares = [stage.shares[name] for stage in stages]

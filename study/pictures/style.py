@@ -22,9 +22,6 @@ MARKS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 _RC: Any = {
     "svg.hashsalt": "study",  # the same picture is the same file
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -77,7 +74,7 @@ def svg(picture: Figure) -> str:
     """The picture as an SVG element, to stand in a page."""
     content = io.StringIO()
     with styled():
-        picture.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+        picture.savefig(content, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     text = content.getvalue()
     return text[text.index("<svg") :]
 
@@ -91,9 +88,9 @@ def save(picture: Figure, path: Path, caption: str) -> list[Path]:
             **{"x": 0.01, "ha": "left", "size": 8, "color": "#444444", "parse_math": False},
         )
         written = []
-        for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
+        for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
             content = io.BytesIO()
-            picture.savefig(content, format=suffix[1:], **options)
+            picture.savefig(content, format=suffix[1:], dpi=150, metadata=metadata)
             written.append(path.with_suffix(suffix))
             write_whole(written[-1], content.getvalue())
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -79,8 +80,9 @@ def test_the_terminal_closed(fault: Fault, desk: Desk, undisturbed: Undisturbed)
     fault.done = "terminal closed (SIGHUP to the whole group, no terminal to write to)"
     fault.how = "study started on a pseudo-terminal, whose other end is closed after 2 results"
     shown, terminal = pty.openpty()
+    slowly = ("tests.faults.troubles", json.dumps({-1: "pauses"}))  # else it may just have ended
     driver = subprocess.Popen(
-        desk.command("--tracking-uri", "none", "--workers", "2"),
+        desk.command("--tracking-uri", "none", "--workers", "2", program=slowly),
         cwd=desk.folder,
         env=desk.environment(),
         stdin=terminal,

@@ -1,0 +1,122 @@
+"""``python -m study.report --study NAME``: one HTML page that says what a study found, and how.
+
+Reads the ledger, takes no lock and changes no trial, so that it may run beside the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinevad import cli
+from study.folders import (
+    add_bootstraps_argument,
+    add_study_arguments,
+    add_tracking_argument,
+    study_folder,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.reporting.card import Card
+    from study.studied import Studied
+
+
+def main(argv: list[str]) -> int:
+    """Writes the page; a study without a result has one as well."""
+    args = _parser().parse_args(argv)
+    from rich.console import Console
+
+    from refinevad.command import SYNTHETIC
+    from study.analysis.importance import Unanswerable
+    from study.files import or_stop, write_whole
+    from study.reporting import overview
+    from study.reporting.card import Card
+    from study.reporting.page import render
+    from study.studied import read_study
+    from study.tracking import tracking_address
+
+    uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
+    console = Console()
+    studied = read_study(study_folder(args))
+    lead = [overview.lead(studied)]
+    try:
+        sentence, importances = _importances(console, studied, args.bootstraps)
+        lead.append(sentence)
+    except Unanswerable as error:
+        text = str(error)
+        importances = [Card("Which hyperparameters matter", f"{text[:1].upper()}{text[1:]}.")]
+    cards = [
+        overview.best_card(studied),
+        overview.test_card(studied),
+        overview.history_card(studied),
+        *importances,
+        overview.parallel_card(studied),
+        overview.curves_card(studied),
+        overview.failures_card(studied),
+    ]
+    page = render(
+        f"Study {studied.name}",
+        lead,
+        overview.facts(studied),
+        [card for card in cards if card is not None],
+        warning=SYNTHETIC if studied.file.data.synthetic is not None else "",
+        source=studied.file.to_yaml(),
+    )
+    path = args.out or studied.folder / "report.html"
+    with or_stop(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, page.encode())
+    _say(console, f"{studied.name}: {lead[0]}")
+    _say(console, f"written: {path} ({len(page.encode()) / 1e6:.1f} MB; open it in a browser)")
+    if uri is not None and args.out is None:
+        _show(console, studied, uri)
+    return 0
+
+
+def _importances(console: Console, studied: Studied, bootstraps: int) -> tuple[str, list[Card]]:
+    from study.analysis import words
+    from study.importance import with_progress
+    from study.reporting.findings import importance_cards
+
+    found = with_progress(console, studied, bootstraps)
+    return words.finding(found), importance_cards(studied, found)
+
+
+def _show(console: Console, studied: Studied, uri: str) -> None:
+    from study.tracking import TrackingUnavailable, redact, show_analysis
+
+    try:
+        if show_analysis(studied, uri, {}):
+            _say(console, f"added to the study's run in MLflow ({redact(uri)})")
+    except TrackingUnavailable as error:
+        print(f"MLflow cannot be reached at {redact(uri)}: {error}", file=sys.stderr)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.report",
+        description="Writes one self-contained HTML page: what the study found, which "
+        "hyperparameters matter, how it was obtained. Works for a running or a failed study too.",
+    )
+    add_study_arguments(parser)
+    add_bootstraps_argument(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where the page goes (default: report.html in the study's folder)",
+    )
+    add_tracking_argument(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)

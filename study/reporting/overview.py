@@ -1,0 +1,232 @@
+"""Cards and facts of a study's trials: how they were obtained, which were best, what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pandas as pd
+
+from refinevad.command import FLOOR_OF, METRIC_NAMES
+from study.pictures.trials import history, learning_curves, parallel
+from study.record import TrialRecord, best, digest
+from study.reporting.card import Card
+from study.screen import clock
+from study.studied import SPLITS, Studied
+from study.summary import hardware_kinds
+
+_SHOWN = 10
+
+
+def lead(studied: Studied) -> str:
+    """The study's result in a sentence or two."""
+    ended, planned = len(studied.ended), studied.meta.trials
+    so_far = f"{ended} of {planned} trials" if ended < planned else f"{ended} trials"
+    winner = best(studied.records)
+    if winner is None:
+        return f"{so_far.capitalize()} have ended and none has a result."
+    text = (
+        f"The best of {so_far} reaches {winner.objective:.4f} {studied.objective} "
+        f"(trial {winner.number}, epoch {winner.selected_epoch})."
+    )
+    auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
+    if auc is not None and floor is not None:
+        text += (
+            f" On the test videos its frame AUC is {auc:.4f}; a scorer that knows only whether a "
+            f"video is abnormal reaches {floor:.4f}."
+        )
+    return text
+
+
+def facts(studied: Studied) -> dict[str, str]:
+    """How the study was obtained."""
+    meta, file, ended = studied.meta, studied.file, studied.ended
+    waiting = meta.trials - len(ended)
+    states = Counter(
+        "diverged" if r.diverged else r.state.lower() for r in ended if r.state != "RUNNING"
+    )
+    counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+    times = [t for r in ended for t in (r.started, r.finished) if t is not None]
+    computed = sum(r.duration_s or 0.0 for r in ended)
+    search = file.search
+    pruning = file.pruning
+    data = f"taxonomy {file.data.taxonomy}, fingerprint {meta.fingerprint[:16]}…"
+    if file.data.synthetic is not None:
+        data = f"synthetic ({file.data.synthetic}), fingerprint {meta.fingerprint[:16]}…"
+    found = {
+        "study": f"{meta.name}, hash {meta.hash}, seed {file.study.seed}",
+        "data": data,
+        "objective": f"{studied.objective}, {SPLITS[meta.split]}; every trial's best epoch",
+        "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
+        + (f"; {waiting} still to come" if waiting > 0 else ""),
+        "search": f"{search.space_filling} space-filling (Sobol), then TPE, window {search.window}",
+        "pruning": "none"
+        if pruning is None
+        else f"below the {pruning.percentile:g}th percentile, after {pruning.warmup_epochs} epochs "
+        f"and {pruning.after_trials} trials",
+        "hardware": "; ".join(", ".join(kind.values()) for kind in hardware_kinds(ended)) or "–",
+        "time": "–"
+        if not times
+        else f"{_moment(min(times))} to {_moment(max(times))}; {clock(computed)} of trials",
+        "versions": ", ".join(f"{name} {version}" for name, version in meta.versions.items()),
+        "code": meta.git_commit or "not in a repository",
+        "digest": digest(studied.records),
+        "proof": f"python -m study.verify --study {meta.name}",
+    }
+    if not file.execution.deterministic:
+        found["digest"] += " (not reproducible: execution.deterministic is false)"
+    return found
+
+
+def best_card(studied: Studied) -> Card:
+    """The best trials, with their test metrics beside the floor."""
+    ranked = _ranked(studied)[:_SHOWN]
+    if not ranked:
+        return Card("Best trials", "No trial has a result.")
+    rows = []
+    for record in ranked:
+        row: dict[str, object] = {"trial": record.number, studied.meta.metric: record.objective}
+        row |= {"epoch": record.selected_epoch, "state": record.state.lower()} | record.params
+        for key in ("test/auc", "test/ano_auc", "test/ap"):
+            if f"selected/{key}" in record.metrics:
+                row[METRIC_NAMES[key]] = record.metrics[f"selected/{key}"]
+        rows.append(row)
+    first, last = ranked[0], ranked[-1]
+    spread = (first.objective or 0.0) - (last.objective or 0.0)
+    return Card(
+        "Best trials",
+        f"Trial {first.number} is the best; the first {len(ranked)} lie within {spread:.4f} of "
+        f"{studied.objective}.",
+        pd.DataFrame(rows),
+        note="Trials were chosen by the objective alone. "
+        + (
+            "It was computed on the test set: the test figures are those of a choice made on them."
+            if studied.meta.split == "test"
+            else "The test set had no say."
+        ),
+    )
+
+
+def test_card(studied: Studied) -> Card | None:
+    """The best trial on the test set, beside what the label alone gives."""
+    winner = best(studied.records)
+    if winner is None:
+        return None
+    rows: list[dict[str, object]] = []
+    for key, name in METRIC_NAMES.items():
+        value = winner.metrics.get(f"selected/{key}")
+        if key.startswith("test/") and value is not None:
+            row: dict[str, object] = {"metric": name, f"epoch {winner.selected_epoch}": value}
+            row["last epoch"] = winner.metrics.get(f"last/{key}")
+            row["label alone"] = winner.metrics.get(f"selected/{FLOOR_OF.get(key, '')}")
+            rows.append(row)
+    if not rows:
+        return None
+    auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
+    text = f"Trial {winner.number} on the test set."
+    if auc is not None and floor is not None:
+        more = "more" if auc >= floor else "less"
+        text = (
+            f"Trial {winner.number} knows {more} than the video's label: frame AUC {auc:.4f} "
+            f"against {floor:.4f}."
+        )
+    return Card(
+        "On the test set",
+        text,
+        pd.DataFrame(rows),
+        note="Label alone: a scorer that knows only whether a video is abnormal, and scores all "
+        f"its frames alike. Epoch {winner.selected_epoch} was {SPLITS[studied.meta.split]}.",
+    )
+
+
+def history_card(studied: Studied) -> Card | None:
+    """The search over time."""
+    ranked = _ranked(studied)
+    if not ranked:
+        return None
+    number, total = ranked[0].number, len(studied.ended)
+    evenly = studied.file.search.space_filling
+    where = "in the space-filling part" if number < evenly else "by TPE"
+    return Card(
+        "The search",
+        f"The best trial was number {number} of {total}, found {where}.",
+        picture=history(studied.records, evenly, studied.objective),
+        caption=f"Objective of every trial in order, and the best so far. {studied.caption()}.",
+    )
+
+
+def parallel_card(studied: Studied) -> Card | None:
+    """Every configuration at once."""
+    ranked = _ranked(studied)
+    if len(ranked) < 2 or not studied.encoder.scales:
+        return None
+    count = min(_SHOWN, len(ranked))
+    return Card(
+        "All configurations",
+        f"Where the best {count} lie, and where everything else lies.",
+        picture=parallel(studied.records, studied.encoder, studied.objective),
+        caption=f"One line per trial, the darker the better; the best {count} on top. "
+        f"{studied.caption()}.",
+    )
+
+
+def curves_card(studied: Studied) -> Card | None:
+    """Learning curves of the best, and what pruning did."""
+    with_curves = [r for r in _ranked(studied) if r.curve]
+    if not with_curves:
+        return None
+    pruned = [r for r in with_curves if r.state == "PRUNED"]
+    longest = {r.number: int(r.params.get("epochs", studied.file.train.epochs)) for r in pruned}
+    saved = sum(longest[r.number] - len(r.curve) for r in pruned)
+    run = sum(len(r.curve) for r in with_curves)
+    text = "No trial was pruned."
+    if pruned:
+        text = (
+            f"{len(pruned)} trials were pruned, which saved {saved} of {run + saved} epochs "
+            f"({saved / (run + saved):.0%})."
+        )
+    return Card(
+        "Learning curves and pruning",
+        text,
+        picture=learning_curves(studied.records, studied.objective),
+        caption="Objective per epoch of the best ten trials and of all pruned ones; a diamond "
+        f"marks the selected epoch. {studied.caption()}.",
+    )
+
+
+def failures_card(studied: Studied) -> Card:
+    """What did not go well."""
+    failed = [r for r in studied.ended if r.state == "FAILED"]
+    diverged = sum(r.diverged for r in studied.ended)
+    attempts = sum(r.attempts for r in studied.records)
+    reasons = Counter(r.reason or "unknown" for r in failed)
+    parts = [
+        f"{len(failed)} trials failed" if failed else "No trial failed",
+        f"{diverged} diverged (objective 0)" if diverged else "none diverged",
+        f"{attempts} attempts were lost and run again" if attempts else "no attempt was lost",
+    ]
+    table = pd.DataFrame(
+        [
+            {
+                "reason": reason,
+                "trials": count,
+                "which": _some([r.number for r in failed if (r.reason or "unknown") == reason]),
+            }
+            for reason, count in reasons.most_common()
+        ]
+    )
+    return Card("Failures", ", ".join(parts) + ".", table if len(table) else None)
+
+
+def _ranked(studied: Studied) -> list[TrialRecord]:
+    used = [r for r in studied.ended if r.objective is not None and not r.diverged]
+    return sorted(used, key=lambda r: (-(r.objective or 0.0), r.number))
+
+
+def _some(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8]))
+    return shown + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
