@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from study.studied import Studied
 
-_HEADS = {
+METHOD_HEADS = {
     "permutation": "permutation",
     "mdi": "impurity (MDI)",
     "ped_anova": "PED-ANOVA",
@@ -129,7 +129,7 @@ def print_answer(console: Console, studied: Studied, found: Importance) -> None:
     table = Table(box=None, padding=(0, 1), show_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
     for method in METHODS:
-        table.add_column(_HEADS[method], justify="right", no_wrap=True)
+        table.add_column(METHOD_HEADS[method], justify="right", no_wrap=True)
     table.add_column("P(first)", justify="right")
     if paper:
         table.add_column("paper", justify="right", style="dim")

@@ -46,7 +46,10 @@ def _grid(scale: Scale, codes: Floats) -> Cells:
     if not scale.ordered:
         assert scale.values is not None
         return codes.astype(np.intp), len(scale.values)
-    return _real(codes, GRID if scale.values is None else len(scale.values))
+    cells = len(scale.values) if scale.values is not None else GRID
+    if isinstance(scale.distribution, IntDistribution):
+        cells = min(scale.distribution.high - scale.distribution.low + 1, GRID)
+    return _real(codes, cells)
 
 
 def _real(codes: Floats, cells: int = GRID) -> Cells:

@@ -126,7 +126,7 @@ def interaction(answer: Importance, encoder: Encoder, objective: str) -> Figure:
     i, j = (answer.names.index(name) for name in names)
     across, up = encoder.scales[i], encoder.scales[j]
     with styled():
-        picture = figure(6.4, 4.6)
+        picture = figure(9, 4.4)
         axes = picture.subplots()
         grid = answer.effects.pairs[i, j].T  # rows go up
         edges = [_edges(across, grid.shape[1]), _edges(up, grid.shape[0])]

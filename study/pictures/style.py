@@ -56,7 +56,7 @@ def value_axis(axes: Axes, scale: Scale) -> None:
 def scale_ticks(scale: Scale) -> list[tuple[float, str]]:
     """(code, label) of a few values of a hyperparameter."""
     if scale.values is not None and len(scale.values) <= 8:
-        return [(scale.code(value), _short(value)) for value in scale.values]
+        return [(scale.code(value), short(value)) for value in scale.values]
     distribution: Any = scale.distribution
     low, high = distribution.low, distribution.high
     if scale.logarithmic:
@@ -67,7 +67,7 @@ def scale_ticks(scale: Scale) -> list[tuple[float, str]]:
         values = [low + (high - low) * part / 4 for part in range(5)]
         if scale.values is not None or isinstance(low, int):
             values = sorted({round(value) for value in values})
-    return [(scale.code(value), _short(value)) for value in values]
+    return [(scale.code(value), short(value)) for value in values]
 
 
 def svg(picture: Figure) -> str:
@@ -96,5 +96,6 @@ def save(picture: Figure, path: Path, caption: str) -> list[Path]:
     return written
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A hyperparameter's value in three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

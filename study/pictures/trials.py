@@ -194,6 +194,7 @@ def learning_curves(records: Sequence[TrialRecord], objective: str, *, count: in
             top = int(np.argmax(values))
             axes.plot(epochs[top], values[top], "D", markersize=4, color=colour)
         axes.set(xlabel="epoch", ylabel=objective, ylim=_view(np.array(shown or [0.0, 1.0])))
+        axes.set_xlim(left=0.7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", color=GRID, linewidth=0.6)
         if leaders or pruned:

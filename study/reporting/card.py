@@ -15,7 +15,7 @@ class Card:
     Attributes:
         title: What the card is about.
         finding: What it says, for a reader who reads nothing else of it.
-        table: The numbers; columns that end in ``_low`` and ``_high`` are an interval's ends.
+        table: The numbers, as they are to be read.
         picture: None where there is nothing to draw.
         caption: What the picture shows.
         note: What must be known to read the card rightly.

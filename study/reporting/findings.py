@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from study.analysis import words
-from study.analysis.importance import Importance
-from study.answers import (
-    describe,
-    importance_table,
-    interactions_table,
-    paper_of,
-    pictures,
-    stages_table,
-)
+from study.analysis.importance import METHODS, PROBE, Importance
+from study.answers import METHOD_HEADS, describe, paper_of, pictures
 from study.reporting.card import Card
 from study.studied import Studied
 
@@ -32,14 +27,14 @@ def importance_cards(studied: Studied, found: Importance) -> list[Card]:
         Card(
             "Which hyperparameters matter",
             text,
-            importance_table(found, paper_of(studied)),
+            _shares(studied, found),
             forest,
             f"{forest_caption}. {caption}.",
             "Permutation is the headline: how much the forest's prediction changes when one "
             "hyperparameter is drawn anew, over the whole space. Impurity (MDI) is the paper's "
             "measure and weighs places by the trials that were there. PED-ANOVA tells what "
             "separates the best tenth. The probe is a random column: what overlaps it cannot be "
-            "told from noise. p first: probability of being the most important. "
+            "told from noise. P(first): probability of being the most important. "
             + describe(studied),
         ),
         Card(
@@ -57,21 +52,59 @@ def importance_cards(studied: Studied, found: Importance) -> list[Card]:
             Card(
                 "Do they act together?",
                 words.interactions(found),
-                interactions_table(found).head(_STRONGEST),
+                _pairs(found),
                 picture,
                 f"{picture_caption}. {caption}.",
             )
         )
-    table = stages_table(found).pivot_table(index="hyperparameter", columns="trials", sort=False)
-    shares = table["permutation"].reset_index()
-    shares.columns = [str(c) if c == "hyperparameter" else f"{c} trials" for c in shares.columns]
     cards.append(
         Card(
             "Has it settled?",
             words.settled(found).removeprefix("Has it settled? "),
-            shares,
+            _stages(found),
             stability,
             f"{stability_caption}. {caption}.",
         )
     )
     return cards
+
+
+def _shares(studied: Studied, found: Importance) -> pd.DataFrame:
+    paper = paper_of(studied)
+    rows: list[dict[str, object]] = []
+    for parameter in found.parameters:
+        row: dict[str, object] = {"hyperparameter": parameter.name}
+        row |= {METHOD_HEADS[m]: words.interval(parameter.shares[m]) for m in METHODS}
+        row["P(first)"] = f"{parameter.first:.2f}"
+        if paper:
+            row["paper, Table 7"] = (
+                f"{paper[parameter.name]:.2f}" if parameter.name in paper else ""
+            )
+        row[""] = "" if parameter.above_noise else "≈ noise"
+        rows.append(row)
+    probe: dict[str, object] = {METHOD_HEADS[m]: words.interval(found.probe[m]) for m in METHODS}
+    rows.append({"hyperparameter": PROBE} | probe)
+    rows += [{"hyperparameter": name, "": "one value only"} for name in found.single]
+    return pd.DataFrame(rows).fillna("")
+
+
+def _pairs(found: Importance) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "pair": " and ".join(pair.names),
+                "share of variance": words.interval(pair.share),
+                "": "" if pair.above_noise else "≈ noise",
+            }
+            for pair in found.interactions[:_STRONGEST]
+        ]
+    )
+
+
+def _stages(found: Importance) -> pd.DataFrame:
+    names = [*(p.name for p in found.parameters), PROBE]
+    columns = {
+        f"{stage.trials} trials": [words.interval(stage.shares[name]) for name in names]
+        for stage in found.stages
+    }
+    return pd.DataFrame({"hyperparameter": names} | columns)

@@ -8,6 +8,7 @@ from collections import Counter
 import pandas as pd
 
 from refinevad.command import FLOOR_OF, METRIC_NAMES
+from study.pictures.style import short
 from study.pictures.trials import history, learning_curves, parallel
 from study.record import TrialRecord, best, digest
 from study.reporting.card import Card
@@ -16,6 +17,7 @@ from study.studied import SPLITS, Studied
 from study.summary import hardware_kinds
 
 _SHOWN = 10
+_BRIEFLY = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}
 
 
 def lead(studied: Studied) -> str:
@@ -85,11 +87,15 @@ def best_card(studied: Studied) -> Card:
         return Card("Best trials", "No trial has a result.")
     rows = []
     for record in ranked:
-        row: dict[str, object] = {"trial": record.number, studied.meta.metric: record.objective}
-        row |= {"epoch": record.selected_epoch, "state": record.state.lower()} | record.params
-        for key in ("test/auc", "test/ano_auc", "test/ap"):
-            if f"selected/{key}" in record.metrics:
-                row[METRIC_NAMES[key]] = record.metrics[f"selected/{key}"]
+        row: dict[str, object] = {"trial": record.number, studied.objective: record.objective}
+        row |= {
+            name: record.metrics[f"selected/{key}"]
+            for key, name in _BRIEFLY.items()
+            if f"selected/{key}" in record.metrics
+        }
+        row |= {"epoch": record.selected_epoch} | {n: short(v) for n, v in record.params.items()}
+        if record.state == "PRUNED":
+            row["trial"] = f"{record.number} (pruned)"
         rows.append(row)
     first, last = ranked[0], ranked[-1]
     spread = (first.objective or 0.0) - (last.objective or 0.0)

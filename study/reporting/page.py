@@ -69,32 +69,16 @@ def _picture(card: Card) -> str:
     return f"data:image/svg+xml;base64,{content}"
 
 
-def _head(table: pd.DataFrame) -> list[str]:
-    return [_words(name) for name in _shown(table)]
+def _head(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{"text": name, "number": pd.api.types.is_numeric_dtype(table[name])} for name in table]
 
 
 def _rows(table: pd.DataFrame) -> list[list[dict[str, Any]]]:
-    """Cells with their text and whether they are numbers; an interval joins its number."""
-    rows = []
-    for _, row in table.iterrows():
-        cells = []
-        for name in _shown(table):
-            text = _text(row[name])
-            if f"{name}_low" in table and text:
-                text += f" [{_text(row[f'{name}_low'])}, {_text(row[f'{name}_high'])}]"
-            number = isinstance(row[name], int | float) and not isinstance(row[name], bool)
-            cells.append({"text": text, "number": number})
-        rows.append(cells)
-    return rows
-
-
-def _shown(table: pd.DataFrame) -> list[str]:
-    ends = {f"{name}{end}" for name in table for end in ("_low", "_high")}
-    return [str(name) for name in table if name not in ends]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ") if name.startswith(("p_", "above_", "ped_")) else name
+    head = _head(table)
+    return [
+        [{"text": _text(row[h["text"]]), "number": h["number"]} for h in head]
+        for _, row in table.iterrows()
+    ]
 
 
 def _text(value: Any) -> str:
