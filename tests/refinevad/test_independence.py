@@ -15,7 +15,7 @@ import refinevad
 ROOT = Path(__file__).parents[2]
 EXTRAS = (
     *("ray", "optuna", "mlflow", "pandas", "sklearn", "scipy", "pyarrow", "psutil", "jinja2"),
-    *("joblib", "threadpoolctl"),
+    "threadpoolctl",
 )
 """What the extra ``study`` installs, as it is imported."""
 

@@ -149,7 +149,14 @@ def test_a_pickle_is_no_checkpoint(tmp_path: Path, mark: Path, command: str, wri
 
 def test_only_our_own_cluster_is_unpickled() -> None:
     """Ray pickles what its processes tell each other. No other line of ours may unpickle."""
-    words = ("pickle.load", "torch.load(", "allow_pickle=True", "joblib", "read_pickle", "dill")
+    words = (
+        "pickle.load",
+        "torch.load(",
+        "allow_pickle=True",
+        "joblib.load",
+        "read_pickle",
+        "dill",
+    )
     found = [
         f"{path.relative_to(REPOSITORY)}: {line.strip()}"
         for package in ("refinevad", "study")

@@ -67,7 +67,8 @@ def test_measures_are_those_that_the_search_draws_from() -> None:
 
 def test_permutation_is_the_total_effect_over_the_space() -> None:
     """A slow loop: each row's column drawn anew by hand."""
-    encoder = Encoder({"a": CategoricalDistribution([1, 2, 8]), "lr": FloatDistribution(1e-5, 1e-1, log=True)})  # fmt: skip
+    space = {"a": SPACE["a"], "lr": FloatDistribution(1e-5, 1e-1, log=True)}
+    encoder = Encoder(space)
     rng = np.random.default_rng(1)
     codes = encoder.at(rng.random((100, 2)))
     sample = Sample(codes, codes[:, 0] + 2 * codes[:, 1], np.ones(100, dtype=bool))
