@@ -124,6 +124,8 @@ def print_answer(console: Console, studied: Studied, found: Importance) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     say(f"{studied.name}: which hyperparameters decide {studied.objective}? {describe(studied)}")
+    if studied.floor is not None:
+        say(f"objectives below {studied.floor:g} count as {studied.floor:g}")
     say(words.gate(found), style=None if found.gate.open else "bold yellow")
     paper = paper_of(studied)
     table = Table(box=None, padding=(0, 1), show_edge=False, header_style="dim")
@@ -153,6 +155,7 @@ def print_answer(console: Console, studied: Studied, found: Importance) -> None:
     if found.single:
         say(f"one value only, so nothing can be said of: {', '.join(found.single)}")
     say(words.finding(found), style="bold")
+    say(words.best_tenth(found))
     say(words.interactions(found))
     say(words.settled(found))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from refinevad.command import positive
@@ -59,6 +60,17 @@ def add_bootstraps_argument(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="resamplings of the trials behind every interval (default: 200)",
     )
+
+
+def finite_number(text: str) -> float:
+    """A number, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
 
 
 def _at_least_20(text: str) -> int:

@@ -16,6 +16,7 @@ from study.folders import (
     add_bootstraps_argument,
     add_runs_argument,
     add_tracking_argument,
+    finite_number,
     study_folder,
     study_named,
 )
@@ -37,6 +38,8 @@ def main(argv: list[str]) -> int:
     uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
     console = Console()
     if args.studies:
+        if args.floor is not None:
+            raise InputError("--floor goes with --study: two studies have two scales")
         return _compare(console, args)
     if args.study is None:
         raise InputError("give --study NAME, or --studies A B to compare two")
@@ -45,14 +48,18 @@ def main(argv: list[str]) -> int:
     from study.studied import read_study
 
     studied = read_study(study_folder(args))
+    folder = studied.folder / "importance"
+    if args.floor is not None:
+        studied = studied.floored(args.floor)
+        folder = folder.with_name(f"importance_floor_{args.floor:g}")
     found = with_progress(console, studied, args.bootstraps)
     print_answer(console, studied, found)
-    out = args.out or studied.folder / "importance"
+    out = args.out or folder
     with or_stop(out):
         written = write_answer(studied, found, out)
     _say(console, "")
     _say(console, f"written: {out}/ ({', '.join(path.name for path in written)})")
-    if uri is not None and args.out is None:
+    if uri is not None and args.out is None and args.floor is None:
         _show(console, studied, found, uri)
     return 0
 
@@ -119,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
         "configuration of one lose on the other",
     )
     add_runs_argument(parser)
+    parser.add_argument(
+        "--floor",
+        type=finite_number,
+        metavar="VALUE",
+        help="count objectives below VALUE as VALUE: what matters among trials that work at all "
+        "(goes to importance_floor_VALUE/, not to MLflow)",
+    )
     add_bootstraps_argument(parser)
     parser.add_argument(
         "--out",

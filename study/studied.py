@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from study.analysis.encoding import Encoder
@@ -20,6 +20,8 @@ class Studied:
     meta: StudyMeta
     file: StudyFile
     records: list[TrialRecord]
+    floor: float | None = None
+    """Objectives below it count as it."""
 
     @property
     def name(self) -> str:
@@ -38,6 +40,14 @@ class Studied:
     def encoder(self) -> Encoder:
         return Encoder(self.file.distributions())
 
+    def floored(self, floor: float) -> Studied:
+        """The study asked about its better trials: those below ``floor`` are all alike."""
+        records = [
+            r if r.objective is None else replace(r, objective=max(floor, r.objective))
+            for r in self.records
+        ]
+        return replace(self, records=records, floor=floor)
+
     def seed(self, purpose: str) -> int:
         """A seed for one purpose: the same study gives the same answer."""
         return derived_seed(self.file.study.seed, 0, purpose)
@@ -50,6 +60,8 @@ class Studied:
             f"{METRICS.get(self.meta.metric, self.meta.metric)} of the best epoch, "
             f"{SPLITS[self.meta.split]}"
         )
+        if self.floor is not None:
+            text += f"; objectives below {self.floor:g} count as {self.floor:g}"
         if self.file.data.synthetic is not None:
             text += "; SYNTHETIC DATA"
         return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +52,16 @@ def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
     return [dict(kind) for kind in dict.fromkeys(tuple(sorted(k.items())) for k in kinds)]
 
 
+def hardware_text(kind: Mapping[str, str]) -> str:
+    """``cpu, AMD EPYC (AVX512), bf16, 1 thread, torch 2.13.0``."""
+    said = dict(kind)
+    if threads := said.get("threads"):
+        said["threads"] = f"{threads} thread{'' if str(threads) == '1' else 's'}"
+    if torch := said.get("torch"):
+        said["torch"] = f"torch {torch}"
+    return ", ".join(said[key] for key in _HARDWARE if key in said)
+
+
 def print_summary(
     console: Console,
     meta: StudyMeta,
@@ -87,7 +97,7 @@ def print_summary(
     kinds = hardware_kinds(records)
     if len(kinds) > 1:
         text = "trials ran on more than one kind of hardware, and the same bits are promised on one"
-        listed = "".join(f"\n  {', '.join(kind.values())}" for kind in kinds)
+        listed = "".join(f"\n  {hardware_text(kind)}" for kind in kinds)
         console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
     note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
     console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)

@@ -63,6 +63,17 @@ def finding(answer: Importance) -> str:
     return text + "."
 
 
+def best_tenth(answer: Importance) -> str:
+    """Where the best trials lie, which may be another question than what decides good from bad."""
+    noise = answer.probe["ped_anova"].high
+    shares = [(p.shares["ped_anova"], p.name) for p in answer.parameters]
+    apart = sorted((s for s in shares if s[0].low > noise), key=lambda s: -s[0].value)
+    if not apart:
+        return "The best tenth of the trials does not differ from the others in any of them."
+    named = [f"{name} {interval(share)}" for share, name in apart[:3]]
+    return f"The best tenth of the trials differs from the others most in {_listed(named)}."
+
+
 def settled(answer: Importance) -> str:
     """Whether more trials are likely to change the order."""
     *earlier, last = answer.stages

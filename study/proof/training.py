@@ -13,7 +13,7 @@ from study.checkpoints import checkpoint_path
 from study.proof.check import Check, Difference
 from study.record import TrialRecord, TrialResult, best, digest
 from study.space import StudyFile
-from study.summary import hardware_kinds
+from study.summary import hardware_kinds, hardware_text
 from study.trial import RefineVADRuns, TrialOutcome, TrialRunner, TrialSpec
 
 COMPARED = ("state", "diverged", "objective", "selected_epoch", "last_objective")
@@ -150,7 +150,7 @@ def _excuses(file: StudyFile, record: TrialRecord, result: TrialResult | None) -
     if result is not None:
         kinds = hardware_kinds([record, record.with_result(result)])
         if len(kinds) > 1:
-            there, here = (", ".join(kind.values()) for kind in kinds)
+            there, here = (hardware_text(kind) for kind in kinds)
             return [
                 f"trial {record.number} ran on another kind of machine, where it can have other "
                 f"bits; only that kind can tell. There: {there}. Here: {here}"

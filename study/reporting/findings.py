@@ -18,7 +18,7 @@ def importance_cards(studied: Studied, found: Importance) -> list[Card]:
     drawn = pictures(studied, found)
     text = words.finding(found)
     if found.gate.open:
-        text = f"{text} {words.sentence(words.gate(found))}."
+        text = f"{text} {words.best_tenth(found)} {words.sentence(words.gate(found))}."
     by_value, by_value_caption = drawn["best_by_value"]
     stability, stability_caption = drawn["stability"]
     forest, forest_caption = drawn["importance"]

@@ -14,7 +14,7 @@ from study.record import TrialRecord, best, digest
 from study.reporting.card import Card
 from study.screen import clock
 from study.studied import SPLITS, Studied
-from study.summary import hardware_kinds
+from study.summary import hardware_kinds, hardware_text
 
 _SHOWN = 10
 _BRIEFLY = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}
@@ -66,10 +66,10 @@ def facts(studied: Studied) -> dict[str, str]:
         if pruning is None
         else f"below the {pruning.percentile:g}th percentile, after {pruning.warmup_epochs} epochs "
         f"and {pruning.after_trials} trials",
-        "hardware": "; ".join(", ".join(kind.values()) for kind in hardware_kinds(ended)) or "–",
+        "hardware": "; ".join(hardware_text(kind) for kind in hardware_kinds(ended)) or "–",
         "time": "–"
         if not times
-        else f"{_moment(min(times))} to {_moment(max(times))}; {clock(computed)} of trials",
+        else f"{_moment(min(times))} to {_moment(max(times))}; {clock(computed)} spent in trials",
         "versions": ", ".join(f"{name} {version}" for name, version in meta.versions.items()),
         "code": meta.git_commit or "not in a repository",
         "digest": digest(studied.records),
