@@ -3,8 +3,8 @@
 ``python benchmarks/bench_importance.py`` asks about studies of a function whose shares are known
 (``lr`` .47, ``lambda_cat`` .50): 300 space-filling trials and 700 by TPE, noise of a tenth of the
 signal. Ours is what ``study.importance`` computes: three measures, 200 resamplings, a gate,
-interactions and stages. Beside it stand Optuna's fANOVA and PED-ANOVA of the same trials: one number
-for each hyperparameter.
+interactions and stages. Beside it stand Optuna's fANOVA and PED-ANOVA of the same trials, one
+number for each hyperparameter.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def _importances(console: Console, studied: Studied, bootstraps: int) -> tuple[s
     from study.reporting.findings import importance_cards
 
     found = with_progress(console, studied, bootstraps)
-    return words.finding(found), importance_cards(studied, found)
+    sentence = f"{words.finding(found)} {words.best_tenth(found) if found.gate.open else ''}"
+    return sentence.strip(), importance_cards(studied, found)
 
 
 def _show(console: Console, studied: Studied, uri: str) -> None:

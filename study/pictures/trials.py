@@ -25,6 +25,8 @@ from study.pictures.style import (
 from study.record import TrialRecord, best
 
 _INTERVALS = 12
+_AS_PIXELS = 2000
+"""So many lines are smaller as an image."""
 _BEHIND_TEXT = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}
 
 
@@ -143,7 +145,7 @@ def parallel(records: Sequence[TrialRecord], encoder: Encoder, objective: str) -
                 color=ACCENT if among_best else INK,
                 alpha=0.95 if among_best else 0.04 + 0.3 * part**2,
                 linewidth=1.5 if among_best else 0.8,
-                rasterized=not among_best,
+                rasterized=len(lines) > _AS_PIXELS and not among_best,
             )
         for place, scale in enumerate(encoder.scales):
             axes.axvline(place, color="black", linewidth=0.8)
