@@ -79,8 +79,13 @@ def _advice(
         lines.append(f"  {_command('study.publish', rest)}   # {missing}")
     if place.tracking_uri:
         lines.append(f"  {_view(place.tracking_uri)}")
+    if winner := best(outcome.records):
+        shown = ["--study", str(place.folder)]
+        if args.tracking_uri:
+            shown += ["--tracking-uri", args.tracking_uri]
+        what = "one page: what was found, which hyperparameters matter"
+        lines.append(f"  {_command('study.report', shown)}   # {what}")
     stores = [] if args.stores == Path("stores") else ["--stores", str(args.stores)]
-    winner = best(outcome.records)
     if not outcome.interrupted:
         proof = _command("study.verify", ["--study", str(place.folder), *stores])
         lines.append(f"  {proof}   # proves it: asks and trains again")

@@ -69,7 +69,7 @@ def best_tenth(answer: Importance) -> str:
     shares = [(p.shares["ped_anova"], p.name) for p in answer.parameters]
     apart = sorted((s for s in shares if s[0].low > noise), key=lambda s: -s[0].value)
     if not apart:
-        return "The best tenth of the trials does not differ from the others in any of them."
+        return "The best tenth of the trials cannot be told from the others by any of them."
     named = [f"{name} {interval(share)}" for share, name in apart[:3]]
     return f"The best tenth of the trials differs from the others most in {_listed(named)}."
 
