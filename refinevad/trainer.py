@@ -32,6 +32,7 @@ from refinevad.results import EpochRecord, RunResult
 from refinevad.runtime import resolve_runtime
 from refinevad.schedule import learning_rate
 from refinevad.scoring import score_test
+from refinevad.transfer import take_categories
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -53,6 +54,8 @@ class TrainingRun:
         runtime: Device, precision, threads.
         stopping_curve: Objective that the best epoch so far must reach, per epoch.
         warmup_epochs: First epochs that the run is never stopped after, whatever the curve says.
+        categories_of: A model of another data set, whose category head and prototypes are taken
+            and frozen. Labels then have no index: L_cat is not computed, whatever its weight.
 
     Raises:
         InputError: The data cannot be split or trained on, or there is no such device.
@@ -69,7 +72,11 @@ class TrainingRun:
         runtime: Runtime = Runtime(),  # noqa: B008
         stopping_curve: Sequence[float] | None = None,
         warmup_epochs: int = 0,
+        categories_of: RefineVAD | None = None,
     ) -> None:
+        if categories_of is not None:
+            train = config.train.model_copy(update={"lambda_cat": 0.0, "class_weights": "none"})
+            config = config.model_copy(update={"train": train})
         self._store, self._config, self._objective = store, config, objective
         self._curve = stopping_curve
         self._warmup_epochs = warmup_epochs
@@ -94,9 +101,15 @@ class TrainingRun:
             torch.Generator().manual_seed(seed),
             self._features.shape[1],
         )
+        known = len(store.categories)
+        if categories_of is not None:
+            known = len(categories_of.core.prototypes.vectors)
         self._random = RandomState(seed, device)
         with self._random.active():
-            model = RefineVAD(config.model, store.widths, len(store.categories))
+            model = RefineVAD(config.model, store.widths, known)
+        if categories_of is not None:
+            take_categories(model, categories_of)
+        self._frozen = categories_of is not None
         self._model = model.to(device).train()
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(),
@@ -164,7 +177,7 @@ class TrainingRun:
             x = rows.index_select(0, row).float()
             labels = self._labels.index_select(0, video.to(device, non_blocking=True))
             with self._runtime.autocast():
-                output = self._model(x, labels=labels)
+                output = self._model(x, labels=None if self._frozen else labels)
                 losses = loss_of(output, labels, config, self._class_weights)
             self._optimizer.zero_grad()
             torch.autograd.backward(losses.total)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.proposal import ordered_search
 from study.screen import clock, plain
-from study.search import OrderedSearch
 from study.space import Params, StudyFile
 from study.trial import RefineVADRuns, TrialSpec
 
@@ -28,6 +28,8 @@ def print_dry_run(
     console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
     console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
     kind = "first of the space-filling sequence" if file.search.space_filling else "at random"
+    if file.arms:
+        kind = "the arms"
     console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
     for number, params in enumerate(shown):
         console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
@@ -46,12 +48,7 @@ def print_dry_run(
 
 def sampled(file: StudyFile, count: int) -> list[Params]:
     """The first configurations of the study's own sequence, as far as they need no results."""
-    search = OrderedSearch(
-        file.distributions(),
-        seed=file.study.seed,
-        space_filling=file.search.space_filling,
-        window=max(file.search.window, count),
-    )
+    search = ordered_search(file, ahead=count)
     shown: list[Params] = []
     while len(shown) < min(count, file.study.trials) and search.ready:
         shown.append(search.ask())
@@ -68,5 +65,5 @@ def measure_epoch(
         TrialSpec(0, params, seed=0)
     )
     seconds = run.run_epoch().seconds
-    epochs = [p.get("epochs", file.train.epochs) for p in configurations]
+    epochs = [file.trial_config(p).train.epochs for p in configurations]
     return seconds, sum(epochs) / len(epochs)

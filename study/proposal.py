@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from study.arms import REPLICATE, ArmSearch
 from study.pruning import StoppingRule
 from study.record import TrialRecord
 from study.search import OrderedSearch, derived_seed
@@ -24,13 +26,27 @@ class Proposal:
     stopping_curve: list[float] | None
 
 
-def ordered_search(file: StudyFile) -> OrderedSearch:
-    """The search of a study, before its first trial."""
+class Search(Protocol):
+    """Proposes trials 0, 1, 2, … in order."""
+
+    @property
+    def next_number(self) -> int: ...
+    @property
+    def ready(self) -> bool: ...
+    def record(self, number: int, value: float | None) -> None: ...
+    def ask(self) -> Params: ...
+    def restore(self, params: Params) -> None: ...
+
+
+def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
+    """The search of a study, before its first trial; ``ahead``: a window of so many at least."""
+    if file.arms:
+        return ArmSearch(list(file.arms))
     return OrderedSearch(
         file.distributions(),
         seed=file.study.seed,
         space_filling=file.search.space_filling,
-        window=file.search.window,
+        window=max(file.search.window, ahead),
     )
 
 
@@ -41,7 +57,7 @@ def stopping_rule(file: StudyFile) -> StoppingRule | None:
 
 def propose(
     file: StudyFile,
-    search: OrderedSearch,
+    search: Search,
     stopping: StoppingRule | None,
     records: Sequence[TrialRecord],
 ) -> Proposal:
@@ -49,8 +65,8 @@ def propose(
     number = search.next_number
     params = search.ask()
     seed = params.get("seed", file.train.seed)
-    if seed is None:
-        seed = derived_seed(file.study.seed, number, "training")
+    if seed is None:  # arms of one replicate have the same
+        seed = derived_seed(file.study.seed, params.get(REPLICATE, number), "training")
     results = max(0, number - file.search.window + 1)
     curve = stopping.curve(records, results) if stopping else None
     return Proposal(params, seed, curve)

@@ -90,6 +90,8 @@ def _advice(
         proof = _command("study.verify", ["--study", str(place.folder), *stores])
         lines.append(f"  {proof}   # proves it: asks and trains again")
         more = ["--trials", str(2 * file.study.trials)]
+        if file.seeds is not None:
+            more = ["--set", f"seeds={2 * file.seeds}"]
         longer = _command("study.run", [*_without_trials(argv), *more])
         lines.append(f"  {longer}   # extends the study")
     if winner:

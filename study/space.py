@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -25,6 +25,7 @@ from refinevad.config import (
 )
 from refinevad.errors import InputError
 from refinevad.studyfile import Document, apply_overrides, nearest, read_document, validate
+from study.arms import ARM, MOST_REPLICATES, START, SourceSection, Start, arm_distributions
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -64,7 +65,8 @@ class StudySection(Section):
     name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
     """Name of the study: its folder under `runs/` and its experiment in MLflow."""
     trials: Annotated[int, Field(ge=1)]
-    """Trials in all. May be raised later: the study is then extended."""
+    """Trials in all. May be raised later: the study is then extended. With arms it is their number
+    times `seeds`, and need not be given."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Decides every trial's parameters, its training seed and the validation split."""
 
@@ -190,6 +192,16 @@ class Dimension(Section):
         return range(whole[0], whole[1] + 1) if whole else self.ends()
 
 
+_SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
+    (None, "arms", {}),
+    (None, "space", {}),
+    (None, "source", None),
+    ("model", "temporal", "motar"),
+    ("model", "category_weights", "soft"),
+)
+"""Section, field and default of what studies of version 0.2 did not know."""
+
+
 class StudyFile(Section):
     """One file says everything that determines a study's results."""
 
@@ -201,11 +213,54 @@ class StudyFile(Section):
     data: DataConfig
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
-    space: Annotated[dict[str, Dimension], Field(min_length=1)]
+    space: dict[str, Dimension] = Field(default_factory=dict)
+    """What is searched. A study has a space or arms."""
+    arms: dict[Annotated[str, Field(pattern=STUDY_NAME, max_length=50)], dict[str, Scalar]] = Field(
+        default_factory=dict
+    )
+    """Named configurations that are compared: each the fields in which it differs."""
+    seeds: Annotated[int, Field(ge=1, le=MOST_REPLICATES)] | None = None
+    """Training seeds of each arm, the same for all. May be raised later."""
+    source: SourceSection | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trials_of_arms(cls, values: Any) -> Any:
+        """Arms times seeds, unless the number is given."""
+        if isinstance(values, dict) and isinstance(values.get("study"), dict):
+            arms, seeds = values.get("arms"), values.get("seeds")
+            if isinstance(arms, dict) and arms and isinstance(seeds, int):
+                study = {"trials": len(arms) * seeds} | values["study"]
+                return values | {"study": study}
+        return values
+
+    @model_validator(mode="after")
+    def _space_or_arms(self) -> Self:
+        if bool(self.space) == bool(self.arms):
+            raise ValueError("give either a space to search or arms to compare")
+        if not self.arms:
+            if self.seeds is not None:
+                raise ValueError("seeds belong to arms; a search has study.seed alone")
+            return self
+        if self.seeds is None:
+            raise ValueError("arms need seeds: how often each is trained")
+        if self.study.trials != len(self.arms) * self.seeds:
+            raise ValueError(
+                f"{len(self.arms)} arms with {self.seeds} seeds each are "
+                f"{len(self.arms) * self.seeds} trials, not {self.study.trials}; "
+                "leave study.trials out and change seeds"
+            )
+        if self.pruning is not None:
+            raise ValueError("arms are compared whole: remove pruning")
+        if self.train.seed is not None:
+            raise ValueError("arms differ in their seeds: remove train.seed")
+        return self
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution of every searched field, by name: the order of a file's lines
         must not change the sequence of trials."""
+        if self.arms:
+            return arm_distributions(list(self.arms))
         return {name: self.space[name].distribution() for name in sorted(self.space)}
 
     def trial_config(self, params: Mapping[str, Any]) -> Config:
@@ -214,6 +269,8 @@ class StudyFile(Section):
         Raises:
             ValidationError: The combination is impossible.
         """
+        if self.arms:
+            params = self.arms[params[ARM]]
         model = {k: v for k, v in params.items() if k in ModelConfig.model_fields}
         train = {k: v for k, v in params.items() if k in TrainConfig.model_fields}
         return Config(
@@ -222,10 +279,19 @@ class StudyFile(Section):
             train=TrainConfig.model_validate(self.train.model_dump() | train),
         )
 
+    def start_of(self, params: Mapping[str, Any]) -> Start:
+        """Where a trial's weights come from."""
+        if not self.arms:
+            return "scratch"
+        start: Start = self.arms[params[ARM]].get(START, "scratch")  # type: ignore[assignment]
+        return start
+
     def check_against(self, widths: Mapping[str, int], source: Path) -> None:
         """Raises InputError where the model wants a modality that the data do not have."""
-        fusions = self.space["fusion"].ends() if "fusion" in self.space else (self.model.fusion,)
-        for fusion in fusions:
+        fusions = {self.model.fusion, *(arm.get("fusion", "concat") for arm in self.arms.values())}
+        if "fusion" in self.space:
+            fusions = set(self.space["fusion"].ends())
+        for fusion in sorted(map(str, fusions)):
             if fusion != "concat" and fusion not in widths:
                 raise InputError(
                     f"{source}: fusion = {fusion}, but the data have only {' and '.join(widths)}"
@@ -239,6 +305,11 @@ class StudyFile(Section):
             dump["model"].pop(name, None)
             dump["train"].pop(name, None)
         dump["execution"].setdefault("trial_timeout", "none")
+        for unused in ("space", "arms"):
+            if not dump[unused]:
+                del dump[unused]
+        if self.arms:
+            del dump["study"]["trials"]
         return yaml.safe_dump(dump, sort_keys=False, default_flow_style=None, width=100)
 
     def determinants(self) -> dict[str, Any]:
@@ -254,6 +325,14 @@ class StudyFile(Section):
             if dump["data"][source]:
                 dump["data"][source] = {"layout": dump["data"][source]["layout"]}
         del dump["data"]["annotations"]
+        if dump["source"]:
+            del dump["source"]["checkpoints"]
+        del dump["seeds"]
+        # A study that was begun before there was a field keeps its hash.
+        for section, name, default in _SINCE_0_2:
+            within = dump[section] if section else dump
+            if within.get(name) == default:
+                within.pop(name, None)
         return dump
 
     def hash(self, fingerprint: str) -> str:
@@ -275,12 +354,12 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
         for name, field in StudyFile.model_fields.items()
         if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
     }
-    apply_overrides(document, overrides, sections, whole=("pruning", "space"))
+    apply_overrides(document, overrides, sections, whole=("pruning", "space", "arms", "seeds"))
     for section in ("objective", "search", "execution", "model", "train"):
         if document.data.get(section, ...) is None:  # `model:` with nothing below it
             document.data[section] = {}
     study = validate(document, StudyFile, document.data)
-    _check_space(document, study)
+    (_check_arms if study.arms else _check_space)(document, study)
     return study
 
 
@@ -298,6 +377,38 @@ def _check_space(document: Document, study: StudyFile) -> None:
         for value in dimension.ends():
             _check_value(document, study, place, {name: value})
     _check_combinations(document, study)
+
+
+def _check_arms(document: Document, study: StudyFile) -> None:
+    """Every arm names fields, and makes a model that is possible."""
+    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields, START: None}
+    for arm, settings in study.arms.items():
+        for name, value in settings.items():
+            place = ("arms", arm, name)
+            if name not in fields or name == "seed":
+                hint = nearest(name, fields) if name != "seed" else "; seeds are the arms' own"
+                raise document.error(place, f"no setting of an arm{hint}")
+            if name == START:
+                _check_start(document, study, place, value)
+            else:
+                _check_value(document, study, place, {name: value})
+        try:
+            study.trial_config({ARM: arm})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"]
+            message = f"an impossible combination: {problem}"
+            raise document.error(("arms", arm), message) from None
+
+
+def _check_start(
+    document: Document, study: StudyFile, place: tuple[str, ...], value: Scalar
+) -> None:
+    if value not in get_args(Start):
+        raise document.error(place, f"found {value!r}; expected {', '.join(get_args(Start))}")
+    if value != "scratch" and study.source is None:
+        raise document.error(place, f"{value} needs a source: checkpoints of another data set")
+    if study.source and len(study.source.sha256) < (study.seeds or 0):
+        raise document.error(("source",), "fewer checkpoints than seeds")
 
 
 def _check_value(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import time
@@ -10,12 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from refinevad.errors import InputError
+from study.arms import REPLICATE
+from study.checkpoints import checkpoint_path
 from study.record import TrialResult
 from study.space import Params, StudyFile
 
 if TYPE_CHECKING:
+    from refinevad.checkpoint import Meta
     from refinevad.data import Store
     from refinevad.data.store import Stamp
+    from refinevad.model import RefineVAD
     from refinevad.trainer import EpochRecord, RunResult
     from study.shipping import Shipment
 
@@ -79,9 +85,23 @@ class RefineVADRuns:
 
     def __call__(self, spec: TrialSpec) -> Run:
         from refinevad.trainer import TrainingRun
+        from refinevad.transfer import ZeroShotRun, require_widths
 
         self.check()
-        pruning = self.file.pruning
+        start, pruning = self.file.start_of(spec.params), self.file.pruning
+        source, meta = (None, None) if start == "scratch" else self._source(spec)
+        if source is not None and meta is not None:
+            require_widths(meta, self._open().widths)
+            if start == "zero_shot":
+                return ZeroShotRun(
+                    self._open(),
+                    source,
+                    meta,
+                    self.file.trial_config(spec.params),
+                    split_seed=self.split_seed,
+                    objective=self.file.objective,
+                    runtime=self.file.execution.runtime(self.device),
+                )
         return TrainingRun(
             self._open(),
             self.file.trial_config(spec.params),
@@ -91,18 +111,36 @@ class RefineVADRuns:
             runtime=self.file.execution.runtime(self.device),
             stopping_curve=spec.stopping_curve,
             warmup_epochs=pruning.warmup_epochs if pruning else 0,
+            categories_of=source,
         )
+
+    def _source(self, spec: TrialSpec) -> tuple[RefineVAD, Meta]:
+        """The model of another data set from which a trial begins."""
+        from refinevad.checkpoint import loads
+
+        assert self.file.source is not None, "the study file was checked"
+        replicate = spec.params[REPLICATE]
+        path = checkpoint_path(Path(self.file.source.checkpoints), replicate)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        if hashlib.sha256(content).hexdigest() != self.file.source.sha256[replicate]:
+            raise InputError(f"{path}: is not the checkpoint that the study began with")
+        return loads(content, source=str(path))
 
     def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
         from refinevad.checkpoint import dumps
 
         if run.model_state is None:
             return None
-        store = self._open()
+        store, categories = self._open(), None
+        if self.file.start_of(spec.params) != "scratch":
+            categories = self._source(spec)[1].categories
         return dumps(
             run.model_state,
             model=self.file.trial_config(spec.params).model,
-            categories=store.categories,
+            categories=categories or store.categories,
             widths=store.widths,
             extra={
                 "study": self.file.study.name,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from study.proof.check import Check, Difference
-from study.proposal import Proposal, ordered_search, propose, stopping_rule
+from study.proposal import Proposal, Search, ordered_search, propose, stopping_rule
 from study.record import TrialRecord
-from study.search import OrderedSearch
 from study.space import StudyFile
 
 
@@ -47,8 +46,8 @@ def check_search(
         curves += record.stopping_curve is not None
         progress(record.number + 1)
     check.said = (
-        f"{len(records)} trials asked again, {len(file.space)} parameters each: parameters, seeds "
-        f"and {curves} stopping curves compared"
+        f"{len(records)} trials asked again, {len(file.distributions())} parameters each: "
+        f"parameters, seeds and {curves} stopping curves compared"
     )
     return check
 
@@ -69,7 +68,7 @@ def _compare(check: Check, record: TrialRecord, asked: Proposal) -> bool:
     return same_parameters
 
 
-def _from_ledger(file: StudyFile, records: Sequence[TrialRecord]) -> OrderedSearch | None:
+def _from_ledger(file: StudyFile, records: Sequence[TrialRecord]) -> Search | None:
     """The search as it stands when these trials were asked; None where it could not have."""
     search = ordered_search(file)
     try:
