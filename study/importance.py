@@ -48,6 +48,11 @@ def main(argv: list[str]) -> int:
     from study.studied import read_study
 
     studied = read_study(study_folder(args))
+    if studied.file.arms:
+        raise InputError(
+            f"{studied.name} compares arms and searches nothing: "
+            f"python -m study.report --study {studied.folder}"
+        )
     folder = studied.folder / "importance"
     if args.floor is not None:
         studied = studied.floored(args.floor)

@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     from study.analysis.importance import Unanswerable
     from study.files import or_stop, write_whole
     from study.reporting import overview
+    from study.reporting.arms import arms_card
     from study.reporting.card import Card
     from study.reporting.page import render
     from study.studied import read_study
@@ -43,21 +44,26 @@ def main(argv: list[str]) -> int:
     console = Console()
     studied = read_study(study_folder(args))
     lead = [overview.lead(studied)]
-    try:
-        sentence, importances = _importances(console, studied, args.bootstraps)
-        lead.append(sentence)
-    except Unanswerable as error:
-        text = str(error)
-        importances = [Card("Which hyperparameters matter", f"{text[:1].upper()}{text[1:]}.")]
-    cards = [
-        overview.best_card(studied),
-        overview.test_card(studied),
-        overview.history_card(studied),
-        *importances,
-        overview.parallel_card(studied),
-        overview.curves_card(studied),
-        overview.failures_card(studied),
-    ]
+    cards: list[Card | None]
+    if studied.file.arms:
+        compared = arms_card(studied)
+        lead.append(compared.finding)
+        cards = [compared, overview.best_card(studied), overview.test_card(studied)]
+    else:
+        try:
+            sentence, importances = _importances(console, studied, args.bootstraps)
+            lead.append(sentence)
+        except Unanswerable as error:
+            text = str(error)
+            importances = [Card("Which hyperparameters matter", f"{text[:1].upper()}{text[1:]}.")]
+        cards = [
+            overview.best_card(studied),
+            overview.test_card(studied),
+            overview.history_card(studied),
+            *importances,
+            overview.parallel_card(studied),
+        ]
+    cards += [overview.curves_card(studied), overview.failures_card(studied)]
     page = render(
         f"Study {studied.name}",
         lead,

@@ -348,7 +348,11 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
     Raises:
         InputError: What is wrong, at which line, what is allowed.
     """
-    document = read_document(path)
+    return study_of(read_document(path), overrides)
+
+
+def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
+    """As :func:`load_study`, of a file that was read already."""
     sections = {
         name: annotation
         for name, field in StudyFile.model_fields.items()

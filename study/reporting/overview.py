@@ -61,7 +61,9 @@ def facts(studied: Studied) -> dict[str, str]:
         "objective": f"{studied.objective}, {SPLITS[meta.split]}; every trial's best epoch",
         "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
         + (f"; {waiting} still to come" if waiting > 0 else ""),
-        "search": f"{search.space_filling} space-filling (Sobol), then TPE, window {search.window}",
+        "search": f"{search.space_filling} space-filling (Sobol), then TPE, window {search.window}"
+        if not file.arms
+        else f"none: {len(file.arms)} arms, {file.seeds} seeds each",
         "pruning": "none"
         if pruning is None
         else f"below the {pruning.percentile:g}th percentile, after {pruning.warmup_epochs} epochs "

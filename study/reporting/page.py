@@ -65,7 +65,8 @@ def render(
 def _picture(card: Card) -> str:
     if card.picture is None:
         return ""
-    content = base64.b64encode(svg(card.picture).encode()).decode()
+    text = card.picture if isinstance(card.picture, str) else svg(card.picture)
+    content = base64.b64encode(text.encode()).decode()
     return f"data:image/svg+xml;base64,{content}"
 
 
