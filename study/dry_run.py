@@ -65,5 +65,5 @@ def measure_epoch(
         TrialSpec(0, params, seed=0)
     )
     seconds = run.run_epoch().seconds
-    epochs = [file.trial_config(p).train.epochs for p in configurations]
+    epochs = [file.epochs_of(p) for p in configurations]
     return seconds, sum(epochs) / len(epochs)

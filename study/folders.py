@@ -6,7 +6,35 @@ import argparse
 import math
 from pathlib import Path
 
+from refinevad import cli
 from refinevad.command import positive
+
+
+def add_session_arguments(parser: argparse.ArgumentParser) -> None:
+    """How and where a session runs trials: nothing here changes a result, but ``--set``."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the file, e.g. --set study.name=xd2 (repeatable)",
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="trials at once (default: one per core)"
+    )
+    parser.add_argument(
+        "--address", metavar="ADDRESS", help="join this Ray cluster instead of starting Ray here"
+    )
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow server or database, or none (default: $MLFLOW_TRACKING_URI, else "
+        "sqlite:///mlflow.db, which a bare `mlflow ui` shows)",
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="ledgers (default: runs)"
+    )
+    cli.add_stores_argument(parser)
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:

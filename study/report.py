@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     from study.files import or_stop, write_whole
     from study.reporting import overview
     from study.reporting.arms import arms_card
-    from study.reporting.card import Card
+    from study.reporting.card import Card, read_cards
     from study.reporting.page import render
     from study.studied import read_study
     from study.tracking import tracking_address
@@ -45,10 +45,11 @@ def main(argv: list[str]) -> int:
     studied = read_study(study_folder(args))
     lead = [overview.lead(studied)]
     cards: list[Card | None]
+    own = read_cards(studied.folder, studied.meta.fingerprint)
     if studied.file.arms:
-        compared = arms_card(studied)
-        lead.append(compared.finding)
-        cards = [compared, overview.best_card(studied), overview.test_card(studied)]
+        compared = own or [arms_card(studied)]
+        lead.append(compared[0].finding)
+        cards = [*compared, overview.best_card(studied), overview.test_card(studied)]
     else:
         try:
             sentence, importances = _importances(console, studied, args.bootstraps)
@@ -64,6 +65,9 @@ def main(argv: list[str]) -> int:
             overview.parallel_card(studied),
         ]
     cards += [overview.curves_card(studied), overview.failures_card(studied)]
+    for folder in sorted(studied.folder.parent.glob("*")):  # what else is known of these data
+        if folder.resolve() != studied.folder.resolve():
+            cards += read_cards(folder, studied.meta.fingerprint)
     page = render(
         f"Study {studied.name}",
         lead,

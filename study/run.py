@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
 from refinevad.command import positive
+from study.folders import add_session_arguments
 
 if TYPE_CHECKING:
     from study.session import Outcome, Place
@@ -145,29 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trials", type=positive, metavar="N", help="trials in all, instead of the file's"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key of the file, e.g. --set study.name=xd2 (repeatable)",
-    )
-    parser.add_argument(
-        "--workers", type=positive, metavar="N", help="trials at once (default: one per core)"
-    )
-    parser.add_argument(
-        "--address", metavar="ADDRESS", help="join this Ray cluster instead of starting Ray here"
-    )
-    parser.add_argument(
-        "--tracking-uri",
-        metavar="URI",
-        help="MLflow server or database, or none (default: $MLFLOW_TRACKING_URI, else "
-        "sqlite:///mlflow.db, which a bare `mlflow ui` shows)",
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="ledgers (default: runs)"
-    )
-    cli.add_stores_argument(parser)
+    add_session_arguments(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",

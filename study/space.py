@@ -286,6 +286,12 @@ class StudyFile(Section):
         start: Start = self.arms[params[ARM]].get(START, "scratch")  # type: ignore[assignment]
         return start
 
+    def epochs_of(self, params: Mapping[str, Any]) -> int:
+        """How long a trial is; what trains nothing has one epoch."""
+        if self.start_of(params) == "zero_shot":
+            return 1
+        return self.trial_config(params).train.epochs
+
     def check_against(self, widths: Mapping[str, int], source: Path) -> None:
         """Raises InputError where the model wants a modality that the data do not have."""
         fusions = {self.model.fusion, *(arm.get("fusion", "concat") for arm in self.arms.values())}

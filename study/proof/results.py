@@ -51,7 +51,7 @@ def _check_runtime(check: Check, file: StudyFile, record: TrialRecord) -> None:
 
 def _check_curve(check: Check, file: StudyFile, record: TrialRecord) -> None:
     name, curve = f"trial {record.number}", record.curve
-    epochs = record.params.get("epochs", file.train.epochs)
+    epochs = file.epochs_of(record.params)
     numbers = [row["epoch"] for row in curve]
     if not check.compare(f"{name}, epochs", numbers, list(range(1, len(curve) + 1))) or not curve:
         check.compare(f"{name}, epochs run", len(curve), max(1, len(curve)))

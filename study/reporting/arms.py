@@ -90,9 +90,9 @@ def _table(
         row: dict[str, object] = {"arm": names.get(first.name, first.name)}
         row["seeds"] = len(first.values)
         row[f"{metrics[head]}, mean"] = interval(first.mean)
-        row["sd"] = first.sd
         difference = signed(first.difference) or ("reference" if first.values else "")
         row["difference in pairs"] = difference
+        row["sd"] = first.sd
         for key, label in metrics.items():
             if key != head:
                 row[label] = results[key][i].mean.value

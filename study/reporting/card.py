@@ -61,14 +61,14 @@ def write_card(card: Card, folder: Path, *, fingerprint: str) -> list[Path]:
     return written
 
 
-def read_cards(runs: Path, fingerprint: str) -> list[Card]:
-    """The cards below ``runs`` that speak of the same data, in the order of their folders.
+def read_cards(folder: Path, fingerprint: str) -> list[Card]:
+    """The cards of the study in ``folder`` that speak of the same data, in their order.
 
     Raises:
         InputError: A card cannot be read.
     """
     cards = []
-    for path in sorted(runs.glob(f"*/cards/*/{_CARD}")):
+    for path in sorted(folder.glob(f"cards/*/{_CARD}")):
         try:
             texts = json.loads(path.read_text())
             if texts["fingerprint"] != fingerprint:

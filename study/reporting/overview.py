@@ -184,7 +184,7 @@ def curves_card(studied: Studied) -> Card | None:
     if not with_curves:
         return None
     pruned = [r for r in with_curves if r.state == "PRUNED"]
-    longest = {r.number: int(r.params.get("epochs", studied.file.train.epochs)) for r in pruned}
+    longest = {r.number: studied.file.epochs_of(r.params) for r in pruned}
     saved = sum(longest[r.number] - len(r.curve) for r in pruned)
     run = sum(len(r.curve) for r in with_curves)
     text = "No trial was pruned."

@@ -77,12 +77,13 @@ def _head(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _rows(table: pd.DataFrame) -> list[list[dict[str, Any]]]:
     head = _head(table)
     return [
-        [{"text": _text(row[h["text"]]), "number": h["number"]} for h in head]
+        [{"text": text_of(row[h["text"]]), "number": h["number"]} for h in head]
         for _, row in table.iterrows()
     ]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A cell as it is read."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):

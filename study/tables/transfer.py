@@ -1,0 +1,110 @@
+"""Table 4: what carries over to another data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from refinevad.checkpoint import load
+from refinevad.device_data import as_tensor
+from refinevad.scoring import score_segments
+from study.checkpoints import checkpoint_path
+from study.pictures.style import figure, styled
+from study.reporting.arms import arms_card
+from study.reporting.card import Card
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+    from study.analysis.encoding import Floats
+    from study.studied import Studied
+
+NAMES = {
+    "full": "trained on the target",
+    "frozen_core": "CORE of the source, frozen",
+    "zero_shot": "zero-shot",
+}
+PAPER_XD = {"full": 0.8866, "frozen_core": 0.8752, "zero_shot": 0.7756}
+"""Test AP on XD-Violence, from UCF-Crime: the paper's Table 4."""
+
+
+def transfer_card(studied: Studied) -> Card:
+    """The three arms beside each other."""
+    data = studied.file.data
+    on_xd = data.taxonomy == "xd" and data.synthetic is None
+    return arms_card(
+        studied,
+        title="What carries over",
+        reference="full",
+        names=NAMES,
+        paper={"paper, Table 4 (AP)": PAPER_XD} if on_xd else None,
+        note="The frozen arm takes category head and prototypes from a model of the source with "
+        "the same seed number; everything else is trained on the target from the start, without "
+        "the category loss.",
+    )
+
+
+def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: Store) -> Card:
+    """What the source's categories say of the target's classes: mean p over test videos."""
+    assert studied.file.seeds is not None
+    found = []
+    for seed in range(studied.file.seeds):
+        model, _ = load(checkpoint_path(checkpoints, seed))
+        with torch.random.fork_rng(devices=[]):
+            found.append(score_segments(model, as_tensor(target.test.segments)).category_probs)
+    probs = np.mean(found, axis=0)  # (M, C_source)
+    labels = np.asarray(target.test.labels, dtype=bool)
+    columns = {
+        name: probs[labels[:, i]].mean(axis=0)
+        for i, name in enumerate(target.categories)
+        if labels[:, i].any()
+    }
+    columns["(normal)"] = probs[~labels.any(axis=1)].mean(axis=0)
+    table = pd.DataFrame(columns, index=list(source.categories))
+    classes = [name for name in columns if name != "(normal)"]
+    shared = [name for name in classes if name in table.index]
+    hits = [name for name in shared if table[name].idxmax() == name]
+    if shared:
+        text = (
+            f"Of the {len(shared)} categories that both data sets name, {len(hits)} are most "
+            f"probable in the target's videos of that name"
+            + (f": {', '.join(hits)}." if hits else ".")
+        )
+    else:
+        text = "The two data sets name no category alike."
+    return Card(
+        "Which source category sees which target class",
+        text,
+        table.reset_index(names="source category"),
+        heat_map(table),
+        "Mean probability that the source's model gives each of its categories (rows), over the "
+        f"target's test videos of a class (columns), {len(found)} seeds. {studied.caption()}.",
+        "Probabilities are per category and do not sum to 1.",
+    )
+
+
+def heat_map(table: pd.DataFrame) -> Figure:
+    """Rows x columns of probabilities, each written in its cell."""
+    values: Floats = table.to_numpy(dtype=float)
+    top = max(0.01, float(values.max()))
+    with styled():
+        picture = figure(2.2 + 0.62 * values.shape[1], 1.5 + 0.34 * values.shape[0])
+        axes = picture.subplots()
+        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=top, aspect="auto")
+        axes.set_xticks(range(values.shape[1]), list(table.columns), rotation=45, ha="right")
+        axes.set_yticks(range(values.shape[0]), list(table.index))
+        axes.set(xlabel="target class", ylabel="source category")
+        for (i, j), value in np.ndenumerate(values):
+            axes.text(
+                j, i, f"{value:.2f}".lstrip("0") or "0", ha="center", va="center", size=7,
+                color="black" if value > 0.55 * top else "white",
+            )  # fmt: skip
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(length=0)
+        picture.colorbar(image, ax=axes, label="mean probability")
+    return picture

@@ -1,0 +1,243 @@
+"""``python -m study.transfer --source S.yaml --target T.yaml``: what carries over from S to T.
+
+Three arms (the paper's Table 4), the same seeds for all: trained on T; trained on T with the
+category head and prototypes of a model of S, frozen; a model of S scored on T as it is. The models
+of S are a study of their own. Both go through ledger, workers, tracking and proof as any study;
+started again, the command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from refinevad import cli
+from refinevad.command import positive
+from refinevad.errors import InputError, Stopped
+from study.folders import add_session_arguments, study_named
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinevad.data import Store
+    from study.arms import SourceSection
+    from study.space import StudyFile
+    from study.studied import Studied
+
+ARMS = {
+    "full": {},
+    "frozen_core": {"start": "frozen_core"},
+    "zero_shot": {"start": "zero_shot"},
+}
+
+
+def main(argv: list[str]) -> int:
+    """Returns 1 where a model of the source has no checkpoint, 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    from rich.console import Console
+
+    from refinevad.data import prepare
+    from study.fixed import arms_of
+    from study.screen import Output
+    from study.studied import read_study
+
+    console = Console(file=cast(TextIO, Output(sys.stdout)))
+    name = args.name or f"transfer_{args.source.stem}_to_{args.target.stem}"
+    like = [read_study(study_named(n, args.runs)) for n in args.from_study or []]
+    source_file = arms_of(
+        args.source,
+        [*args.set, *args.set_source],
+        name=f"{name}_source",
+        arms={"source": {}},
+        seeds=args.seeds,
+        like=like[0] if like else None,
+    )
+    stores = [prepare(source_file.data, args.stores)]
+    # Checked before hours of training; the checkpoints are not there yet.
+    target = _target(args, name, like, source=_unknown(args.seeds))
+    stores.append(prepare(target.data, args.stores))
+    _require_compatible(source_file, target, stores, args)
+    _say_defaults(console, args, source_file, target, like)
+
+    if not _run(console, args, argv, source_file, stores[0]):
+        return cli.INTERRUPTED
+    source = _checkpoints(args.runs / source_file.study.name, args.seeds)
+    target = _target(args, name, like, source=source)
+    if not _run(console, args, argv, target, stores[1]):
+        return cli.INTERRUPTED
+    _conclude(console, args, args.runs / name, source, stores)
+    return 0
+
+
+def _target(
+    args: argparse.Namespace, name: str, like: list[Studied], source: SourceSection
+) -> StudyFile:
+    from study.fixed import arms_of
+
+    return arms_of(
+        args.target,
+        [*args.set, *args.set_target],
+        name=name,
+        arms=ARMS,
+        seeds=args.seeds,
+        like=like[-1] if like else None,
+        source=source,
+    )
+
+
+def _unknown(seeds: int) -> SourceSection:
+    from study.arms import SourceSection
+
+    return SourceSection(checkpoints=".", sha256=("",) * seeds)
+
+
+def _checkpoints(folder: Path, seeds: int) -> SourceSection:
+    """The models of the source, one for each seed."""
+    from study.arms import SourceSection
+    from study.checkpoints import checkpoint_path
+
+    hashes = []
+    for seed in range(seeds):
+        path = checkpoint_path(folder / "checkpoints", seed)
+        if not path.exists():
+            raise Stopped(
+                f"{path} is not there: seed {seed} of the source failed or diverged, see "
+                f"python -m study.report --study {folder}"
+            )
+        hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    return SourceSection(checkpoints=str(folder / "checkpoints"), sha256=tuple(hashes))
+
+
+def _require_compatible(
+    source: StudyFile, target: StudyFile, stores: list[Store], args: argparse.Namespace
+) -> None:
+    """What a model of the source must share with the target's."""
+    from refinevad.checkpoint import describe_widths
+
+    widths = [describe_widths(store.widths) for store in stores]
+    if list(stores[0].widths.items()) != list(stores[1].widths.items()):
+        raise InputError(
+            f"{args.source} has features {widths[0]}, {args.target} {widths[1]}: nothing carries "
+            "over between features of another kind"
+        )
+    for field in ("d_model", "d_proj", "d_emb"):
+        ours, theirs = getattr(source.model, field), getattr(target.model, field)
+        if ours != theirs:
+            raise InputError(
+                f"{field} is {ours} for {args.source} and {theirs} for {args.target}; a frozen "
+                f"CORE needs the same: --set model.{field}={ours}"
+            )
+
+
+def _say_defaults(
+    console: Console,
+    args: argparse.Namespace,
+    source: StudyFile,
+    target: StudyFile,
+    like: list[Studied],
+) -> None:
+    """Says what was searched and now has a value nobody chose."""
+    from study.fixed import searched_at_default
+    from study.screen import plain
+
+    if like:
+        return
+    for path, file in ((args.source, source), (args.target, target)):
+        if values := searched_at_default(path, file):
+            text = f"{path} searches what is fixed here: {plain(values)}"
+            _say(console, f"{text} (--from-study NAME takes a best trial's, --set others)")
+
+
+def _run(
+    console: Console, args: argparse.Namespace, argv: list[str], file: StudyFile, store: Store
+) -> bool:
+    """Runs a study, or what is left of it; False after Ctrl-C."""
+    from study.session import Place, run_session
+    from study.tracking import tracking_address
+
+    uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
+    place = Place(args.runs / file.study.name, uri, args.workers, args.address)
+    try:
+        interrupted = run_session(file, store, place, console).interrupted
+    except KeyboardInterrupt:
+        interrupted = True
+    if interrupted:
+        again = shlex.join(["python", "-m", "study.transfer", *argv])
+        _say(console, f"\ninterrupted; nothing is lost, the same command goes on:\n  {again}")
+    return not interrupted
+
+
+def _conclude(
+    console: Console,
+    args: argparse.Namespace,
+    folder: Path,
+    source: SourceSection,
+    stores: list[Store],
+) -> None:
+    from study.files import or_stop
+    from study.reporting.card import write_card
+    from study.reporting.terminal import print_card
+    from study.studied import read_study
+    from study.tables.transfer import agreement_card, transfer_card
+
+    studied = read_study(folder)
+    cards = {
+        "1_transfer": transfer_card(studied),
+        "2_category_agreement": agreement_card(studied, Path(source.checkpoints), *stores),
+    }
+    for name, card in cards.items():
+        print_card(console, card)
+        with or_stop(folder / "cards"):
+            write_card(card, folder / "cards" / name, fingerprint=studied.meta.fingerprint)
+    _say(console, f"\nwritten: {folder / 'cards'}/ (tables, pictures)")
+    _say(console, f"next:\n  python -m study.report --study {folder}   # one page with both")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.transfer",
+        description="Says what carries over from one data set to another: training on the target, "
+        "with frozen categories of the source, and none at all. Started again, it goes on.",
+    )
+    for which in ("source", "target"):
+        parser.add_argument(
+            f"--{which}",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help=f"study file of the {which} (its search is not run)",
+        )
+    parser.add_argument(
+        "--seeds", type=positive, default=5, metavar="N", help="of each arm (default: 5)"
+    )
+    parser.add_argument(
+        "--from-study",
+        nargs="+",
+        metavar="NAME",
+        help="take model and train from a study's best trial: one for both, or source and target",
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the study (default: transfer_SOURCE_to_TARGET)"
+    )
+    add_session_arguments(parser)
+    for which in ("source", "target"):
+        parser.add_argument(
+            f"--set-{which}",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help=f"as --set, for the {which} alone",
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)
