@@ -43,22 +43,27 @@ class ArmResult:
         return d is not None and (d.low > 0 or d.high < 0)
 
 
-def arm_results(
-    records: Sequence[TrialRecord], arms: Sequence[str], metric: str, reference: str
-) -> list[ArmResult]:
-    """Every arm by ``metric``: ``objective``, or a name in a trial's final metrics."""
-    values = {arm: _values(records, arm, metric) for arm in arms}
+Values = Mapping[str, Mapping[int, float]]
+"""Arm -> replicate -> value."""
+
+
+def values_of(records: Sequence[TrialRecord], arms: Sequence[str], metric: str) -> Values:
+    """What the trials of each arm have for ``metric``: ``objective``, or a final metric."""
+    return {arm: _values(records, arm, metric) for arm in arms}
+
+
+def arm_results(values: Values, reference: str) -> list[ArmResult]:
+    """Every arm, and how it differs from ``reference`` in pairs."""
     base = values[reference]
     results = []
-    for arm in arms:
-        own = values[arm]
+    for arm, own in values.items():
         shared = sorted(own.keys() & base.keys())
         difference = None
         if arm != reference and shared:
             difference = t_interval([own[k] - base[k] for k in shared])
         numbers = [own[k] for k in sorted(own)]
         sd = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else math.nan
-        results.append(ArmResult(arm, own, t_interval(numbers), sd, difference))
+        results.append(ArmResult(arm, dict(own), t_interval(numbers), sd, difference))
     return results
 
 

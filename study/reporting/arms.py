@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from study.analysis.arms import OBJECTIVE, ArmResult, arm_results, compared, interval, signed
+from study.analysis.arms import (
+    OBJECTIVE,
+    ArmResult,
+    Values,
+    arm_results,
+    compared,
+    interval,
+    signed,
+    values_of,
+)
 from study.pictures.arms import arms as arms_picture
 from study.reporting.card import Card
 from study.studied import Studied
@@ -38,6 +47,7 @@ def arms_card(
     reference: str | None = None,
     names: Mapping[str, str] | None = None,
     metrics: Mapping[str, str] | None = None,
+    values: Mapping[str, Values] | None = None,
     paper: Mapping[str, Mapping[str, float]] | None = None,
     note: str = "",
 ) -> Card:
@@ -50,13 +60,15 @@ def arms_card(
         reference: The arm that the others are compared with; the first.
         names: How an arm is called.
         metrics: Metric -> label, the headline first.
+        values: Of metrics that are not among a trial's own.
         paper: Column -> arm -> the paper's number.
         note: What else must be known.
     """
     arms = list(arms or studied.file.arms)
     reference, names = reference or arms[0], names or {}
     metrics = metrics or shown_metrics(studied)
-    results = {key: arm_results(studied.records, arms, key, reference) for key in metrics}
+    found = {key: values_of(studied.records, arms, key) for key in metrics} | dict(values or {})
+    results = {key: arm_results(found[key], reference) for key in metrics}
     head = next(iter(metrics))
     table = _table(results, metrics, head, names, paper or {})
     seeds = max((len(r.values) for r in results[head]), default=0)

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
-from refinevad.checkpoint import load
-from refinevad.device_data import as_tensor
-from refinevad.scoring import score_segments
+from refinevad.model.core import ANOMALOUS
 from study.checkpoints import checkpoint_path
 from study.pictures.style import figure, styled
 from study.reporting.arms import arms_card
 from study.reporting.card import Card
+from study.tables.scored import score_model
 
 if TYPE_CHECKING:
     from refinevad.data import Store
@@ -49,14 +48,14 @@ def transfer_card(studied: Studied) -> Card:
 
 
 def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: Store) -> Card:
-    """What the source's categories say of the target's classes: mean p over test videos."""
+    """What the source's categories say of the target's classes."""
     assert studied.file.seeds is not None
-    found = []
-    for seed in range(studied.file.seeds):
-        model, _ = load(checkpoint_path(checkpoints, seed))
-        with torch.random.fork_rng(devices=[]):
-            found.append(score_segments(model, as_tensor(target.test.segments)).category_probs)
-    probs = np.mean(found, axis=0)  # (M, C_source)
+    found = [
+        score_model(checkpoint_path(checkpoints, seed), target, arm="source", replicate=seed)
+        for seed in range(studied.file.seeds)
+    ]
+    probs = np.mean([softmax(s.logits[..., ANOMALOUS], axis=1) for s in found], axis=0)  # (M, C)
+    called = np.mean([(s.probs >= studied.file.model.threshold).any(axis=1) for s in found], axis=0)
     labels = np.asarray(target.test.labels, dtype=bool)
     columns = {
         name: probs[labels[:, i]].mean(axis=0)
@@ -76,19 +75,25 @@ def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: S
         )
     else:
         text = "The two data sets name no category alike."
+    seen, false = called[labels.any(axis=1)].mean(), called[~labels.any(axis=1)].mean()
+    text += (
+        f" The source's model is sure of some category in {seen:.0%} of the target's abnormal test "
+        f"videos, and in {false:.0%} of the normal ones."
+    )
     return Card(
         "Which source category sees which target class",
         text,
         table.reset_index(names="source category"),
         heat_map(table),
-        "Mean probability that the source's model gives each of its categories (rows), over the "
-        f"target's test videos of a class (columns), {len(found)} seeds. {studied.caption()}.",
-        "Probabilities are per category and do not sum to 1.",
+        "Share that each category of the source (rows) has in the source's model, mean over the "
+        f"target's test videos of a class (columns) and {len(found)} seeds. {studied.caption()}.",
+        "Share: softmax of the anomalous logits over all categories (eq. 6), so that columns sum "
+        f"to 1. Sure: a probability of {studied.file.model.threshold:g} or more.",
     )
 
 
 def heat_map(table: pd.DataFrame) -> Figure:
-    """Rows x columns of probabilities, each written in its cell."""
+    """Rows x columns of shares, each written in its cell."""
     values: Floats = table.to_numpy(dtype=float)
     top = max(0.01, float(values.max()))
     with styled():
@@ -106,5 +111,5 @@ def heat_map(table: pd.DataFrame) -> Figure:
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
         axes.tick_params(length=0)
-        picture.colorbar(image, ax=axes, label="mean probability")
+        picture.colorbar(image, ax=axes, label="mean share")
     return picture
