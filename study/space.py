@@ -227,11 +227,12 @@ class StudyFile(Section):
     @classmethod
     def _trials_of_arms(cls, values: Any) -> Any:
         """Arms times seeds, unless the number is given."""
-        if isinstance(values, dict) and isinstance(values.get("study"), dict):
-            arms, seeds = values.get("arms"), values.get("seeds")
-            if isinstance(arms, dict) and arms and isinstance(seeds, int):
-                study = {"trials": len(arms) * seeds} | values["study"]
-                return values | {"study": study}
+        if not (isinstance(values, dict) and isinstance(values.get("study"), dict)):
+            return values
+        arms, seeds = values.get("arms"), values.get("seeds")
+        if isinstance(arms, dict):
+            count = len(arms) * seeds if isinstance(seeds, int) else 0
+            values = values | {"study": {"trials": max(1, count)} | values["study"]}
         return values
 
     @model_validator(mode="after")

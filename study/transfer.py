@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -43,6 +42,7 @@ def main(argv: list[str]) -> int:
     from refinevad.data import prepare
     from study.fixed import arms_of
     from study.screen import Output
+    from study.sessions import run_study, say_defaults
     from study.studied import read_study
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
@@ -61,13 +61,16 @@ def main(argv: list[str]) -> int:
     target = _target(args, name, like, source=_unknown(args.seeds))
     stores.append(prepare(target.data, args.stores))
     _require_compatible(source_file, target, stores, args)
-    _say_defaults(console, args, source_file, target, like)
+    if not like:
+        say_defaults(console, args.source, source_file)
+        say_defaults(console, args.target, target)
 
-    if not _run(console, args, argv, source_file, stores[0]):
+    command = ["python", "-m", "study.transfer", *argv]
+    if not run_study(console, args, command, source_file, stores[0]):
         return cli.INTERRUPTED
     source = _checkpoints(args.runs / source_file.study.name, args.seeds)
     target = _target(args, name, like, source=source)
-    if not _run(console, args, argv, target, stores[1]):
+    if not run_study(console, args, command, target, stores[1]):
         return cli.INTERRUPTED
     _conclude(console, args, args.runs / name, source, stores)
     return 0
@@ -133,44 +136,6 @@ def _require_compatible(
             )
 
 
-def _say_defaults(
-    console: Console,
-    args: argparse.Namespace,
-    source: StudyFile,
-    target: StudyFile,
-    like: list[Studied],
-) -> None:
-    """Says what was searched and now has a value nobody chose."""
-    from study.fixed import searched_at_default
-    from study.screen import plain
-
-    if like:
-        return
-    for path, file in ((args.source, source), (args.target, target)):
-        if values := searched_at_default(path, file):
-            text = f"{path} searches what is fixed here: {plain(values)}"
-            _say(console, f"{text} (--from-study NAME takes a best trial's, --set others)")
-
-
-def _run(
-    console: Console, args: argparse.Namespace, argv: list[str], file: StudyFile, store: Store
-) -> bool:
-    """Runs a study, or what is left of it; False after Ctrl-C."""
-    from study.session import Place, run_session
-    from study.tracking import tracking_address
-
-    uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
-    place = Place(args.runs / file.study.name, uri, args.workers, args.address)
-    try:
-        interrupted = run_session(file, store, place, console).interrupted
-    except KeyboardInterrupt:
-        interrupted = True
-    if interrupted:
-        again = shlex.join(["python", "-m", "study.transfer", *argv])
-        _say(console, f"\ninterrupted; nothing is lost, the same command goes on:\n  {again}")
-    return not interrupted
-
-
 def _conclude(
     console: Console,
     args: argparse.Namespace,
@@ -181,6 +146,7 @@ def _conclude(
     from study.files import or_stop
     from study.reporting.card import write_card
     from study.reporting.terminal import print_card
+    from study.sessions import say
     from study.studied import read_study
     from study.tables.transfer import agreement_card, transfer_card
 
@@ -193,12 +159,8 @@ def _conclude(
         print_card(console, card)
         with or_stop(folder / "cards"):
             write_card(card, folder / "cards" / name, fingerprint=studied.meta.fingerprint)
-    _say(console, f"\nwritten: {folder / 'cards'}/ (tables, pictures)")
-    _say(console, f"next:\n  python -m study.report --study {folder}   # one page with both")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    say(console, f"\nwritten: {folder / 'cards'}/ (tables, pictures)")
+    say(console, f"next:\n  python -m study.report --study {folder}   # one page with both")
 
 
 def _parser() -> argparse.ArgumentParser:

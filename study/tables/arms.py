@@ -90,3 +90,4 @@ TEMPORAL = ArmsTable(
     "motar",
     "Everything else is RefineVAD's, learning rate included, which was chosen for MoTAR.",
 )
+COMPARISONS = {"ablation": ABLATION, "injection": INJECTION, "temporal": TEMPORAL}

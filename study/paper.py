@@ -1,0 +1,182 @@
+"""``python -m study.paper TABLE… --space FILE``: the paper's tables and figures, from our own runs.
+
+Tables that compare arms are studies of arms: through ledger, workers, tracking and proof as any
+study, all arms with the same seeds. Started again, the command goes on; what has run is not run
+again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from refinevad import cli
+from refinevad.command import positive
+from study.folders import add_session_arguments, study_named
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinevad.data import Store
+    from study.reporting.card import Card
+    from study.space import StudyFile
+    from study.studied import Studied
+
+TABLES = {
+    "ablation": "Table 3: base, + MoTAR, + category injection, + soft classification",
+    "injection": "Table 6: how the prototype reaches the segments",
+    "temporal": "no table of the paper: MoTAR, MTN, LGT-Adapter or none in RefineVAD",
+    "classifier": "Table 5: how well categories of videos are recognised",
+    "detection": "Table 2: mAP@IoU, categories found in time",
+    "complexity": "Table 8: parameters, FLOPs, latency and memory of the temporal modules",
+    "tsne": "Figure 4: the category logits",
+    "curves": "Figures 5, 7, 8: scores of single videos over the ground truth",
+    "bars": "Figure 6: category probabilities of single videos",
+}
+_OF_MODELS = {"classifier", "detection", "tsne", "curves", "bars"}
+"""Made from the models of the ablation."""
+
+
+def main(argv: list[str]) -> int:
+    """Returns 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    from rich.console import Console
+
+    from refinevad.data import prepare
+    from study.screen import Output
+    from study.sessions import run_study, say_defaults
+    from study.studied import read_study
+
+    console = Console(file=cast(TextIO, Output(sys.stdout)))
+    wanted = [table for table in TABLES if table in args.tables or "all" in args.tables]
+    files = _files(args, wanted)
+    first = next(iter(files.values()))
+    store = prepare(first.data, args.stores)
+    for file in files.values():
+        file.check_against(store.widths, args.space)
+    if not args.from_study:
+        say_defaults(console, args.space, first)
+    studies: dict[str, Studied] = {}
+    for table, file in files.items():
+        if not run_study(console, args, ["python", "-m", "study.paper", *argv], file, store):
+            return cli.INTERRUPTED
+        studies[table] = read_study(args.runs / file.study.name)
+    _conclude(console, args.runs / _name(args), wanted, studies, store)
+    return 0
+
+
+def _name(args: argparse.Namespace) -> str:
+    return args.name or f"paper_{args.space.stem}"
+
+
+def _files(args: argparse.Namespace, wanted: list[str]) -> dict[str, StudyFile]:
+    """The studies of arms that the tables need."""
+    from study.fixed import arms_of
+    from study.studied import read_study
+    from study.tables.arms import COMPARISONS
+
+    like = read_study(study_named(args.from_study, args.runs)) if args.from_study else None
+    needed = [table for table in COMPARISONS if table in wanted]
+    if _OF_MODELS & set(wanted) and "ablation" not in needed:
+        needed.insert(0, "ablation")
+    return {
+        table: arms_of(
+            args.space,
+            args.set,
+            name=f"{_name(args)}_{table}",
+            arms=COMPARISONS[table].arms,
+            seeds=args.seeds,
+            like=like,
+        )
+        for table in needed
+    }
+
+
+def _conclude(
+    console: Console,
+    folder: Path,
+    wanted: list[str],
+    studies: Mapping[str, Studied],
+    store: Store,
+) -> None:
+    """Makes, prints and keeps the cards, and writes them as a page."""
+    from refinevad.command import SYNTHETIC
+    from study.files import or_stop, write_whole
+    from study.reporting.card import write_card
+    from study.reporting.page import render
+    from study.reporting.terminal import print_card
+    from study.sessions import say
+
+    cards: dict[str, Card] = {}
+    for position, table in enumerate(TABLES):
+        if table in wanted:
+            say(console, f"\nmaking {table} …")
+            cards[f"{position}_{table}"] = card = _card(table, studies, store)
+            print_card(console, card)
+    with or_stop(folder):
+        for name, card in cards.items():
+            write_card(card, folder / "cards" / name, fingerprint=store.fingerprint)
+        page = render(
+            f"Tables and figures: {folder.name}",
+            ["Every number is from the runs named here, on one data set."],
+            {
+                table: f"python -m study.report --study {studied.name}"
+                for table, studied in studies.items()
+            },
+            list(cards.values()),
+            warning=SYNTHETIC if store.synthetic else "",
+        )
+        write_whole(folder / "paper.html", page.encode())
+    say(console, f"\nwritten: {folder / 'paper.html'}, {folder / 'cards'}/ (tables, pictures)")
+
+
+def _card(table: str, studies: Mapping[str, Studied], store: Store) -> Card:
+    from study.tables.arms import COMPARISONS
+
+    if table in COMPARISONS:
+        return COMPARISONS[table].card(studies[table])
+    if table == "complexity":
+        from study.tables.complexity import complexity_card
+
+        return complexity_card()
+    from study.tables.models import model_card
+
+    return model_card(table, studies["ablation"], store)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.paper",
+        description="Makes the paper's tables and figures from runs on your data, with intervals "
+        "over seeds. Started again, it goes on.",
+        epilog="tables:\n" + "\n".join(f"  {name:11} {text}" for name, text in TABLES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "tables", nargs="+", choices=[*TABLES, "all"], metavar="TABLE", help="see below, or all"
+    )
+    parser.add_argument(
+        "--space",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="study file of the data (its search is not run)",
+    )
+    parser.add_argument(
+        "--seeds", type=positive, default=3, metavar="N", help="of each arm (default: 3)"
+    )
+    parser.add_argument(
+        "--from-study", metavar="NAME", help="take model and train from a study's best trial"
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help="of what is written in runs/ (default: paper_FILE)"
+    )
+    add_session_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)

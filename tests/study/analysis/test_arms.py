@@ -1,0 +1,77 @@
+"""Means, intervals and paired differences of arms, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from scipy.stats import ttest_1samp, ttest_rel
+
+from study.analysis.arms import OBJECTIVE, arm_results, compared, t_interval, values_of
+from study.record import TrialRecord, TrialResult
+
+
+def trial(
+    number: int, arm: str, replicate: int, value: float | None, **more: object
+) -> TrialRecord:
+    params = {"arm": arm, "replicate": replicate}
+    record = TrialRecord(number, f"x/{number}", params, 0, "RUNNING")
+    state = "FAILED" if value is None else "COMPLETE"
+    metrics = {} if value is None else {"selected/test/auc": value / 2}
+    return record.with_result(TrialResult(state, value, metrics=metrics, **more))  # type: ignore[arg-type]
+
+
+def test_an_interval_by_hand() -> None:
+    """Of 1, 2, 3: mean 2, deviation 1, t(.975, 2) = 4.3027: half the width is 4.3027 / sqrt(3)."""
+    found = t_interval([1.0, 2.0, 3.0])
+    assert found.value == 2
+    assert found.low == pytest.approx(2 - 4.302653 / math.sqrt(3), abs=1e-5)
+    assert found.high == pytest.approx(2 + 4.302653 / math.sqrt(3), abs=1e-5)
+    reference = ttest_1samp([1.0, 2.0, 3.0], 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high))
+    assert math.isnan(t_interval([1.0]).low)
+    assert math.isnan(t_interval([]).value)
+
+
+def test_differences_are_taken_in_pairs_of_one_seed() -> None:
+    values = {"a": {0: 0.80, 1: 0.70, 2: 0.90}, "b": {0: 0.82, 1: 0.73, 2: 0.91, 3: 0.1}}
+    base, other = arm_results(values, "a")
+    assert base.difference is None
+    assert other.difference is not None
+    assert other.difference.value == pytest.approx(0.02)
+    pairs = [[0.82, 0.73, 0.91], [0.80, 0.70, 0.90]]
+    reference = ttest_rel(*pairs).confidence_interval(0.95)
+    assert other.difference.low == pytest.approx(reference.low)
+    assert other.difference.high == pytest.approx(reference.high)
+    assert other.mean.value == pytest.approx((0.82 + 0.73 + 0.91 + 0.1) / 4)
+
+
+def test_failed_and_diverged_trials_have_no_value() -> None:
+    records = [
+        trial(0, "a", 0, 0.8),
+        trial(1, "a", 1, None),
+        trial(2, "a", 2, 0.0, diverged=True),
+        trial(3, "b", 0, 0.6),
+    ]
+    assert values_of(records, ["a", "b"], OBJECTIVE) == {"a": {0: 0.8}, "b": {0: 0.6}}
+    assert values_of(records, ["a"], "selected/test/auc") == {"a": {0: 0.4}}
+    assert values_of(records, ["a"], "nothing") == {"a": {}}
+
+
+def test_what_may_be_said() -> None:
+    values = {
+        "base": {0: 0.50, 1: 0.51, 2: 0.52},
+        "better": {0: 0.60, 1: 0.61, 2: 0.625},
+        "worse": {0: 0.40, 1: 0.41, 2: 0.425},
+        "like": {0: 0.52, 1: 0.50, 2: 0.525},
+    }
+    text = compared(arm_results(values, "base"), "test AUC", {"better": "the better"})
+    assert text.startswith("Test AUC over 3 seeds: the better (+0.1017 [")
+    assert "lies above base" in text
+    assert "worse (-0.0983" in text
+    assert "lies below base" in text
+    assert "like (+0.0050" in text
+    assert text.endswith("cannot be told from base.")
+    one = {arm: {0: row[0]} for arm, row in values.items()}
+    assert "one seed" in compared(arm_results(one, "base"), "test AUC", {})
+    assert "no two arms" in compared(arm_results({"base": {0: 0.5}}, "base"), "test AUC", {})

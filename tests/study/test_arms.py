@@ -1,0 +1,192 @@
+"""Studies of arms: the same machinery, the same seeds for all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from refinevad.errors import InputError
+from study.arms import ArmSearch
+from study.proposal import ordered_search, propose
+from study.space import StudyFile, load_study
+from study.studied import read_study
+from tests.desk import SMALL_STUDY, Desk, digest_of
+
+ARMS = """
+study: {name: small, seed: 7}
+execution: {threads: 1, precision: fp32, keep_checkpoints: 6}
+data: {synthetic: ucf-like}
+model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2, d_proj: 8}
+train: {batch_size: 16, epochs: 2, lr: 1.0e-3}
+arms:
+  plain: {}
+  linear: {injection: linear, lr: 2.0e-3}
+  unshifted: {shift: 'off'}
+seeds: 2
+"""
+
+
+@pytest.fixture
+def arms_desk(tmp_path: Path, stores: Path) -> Desk:
+    (tmp_path / "small.yaml").write_text(ARMS)
+    return Desk(tmp_path, stores)
+
+
+def changed(**sections: Any) -> StudyFile:
+    return StudyFile.model_validate(yaml.safe_load(ARMS) | sections)
+
+
+def test_all_arms_of_a_seed_stand_together_and_share_it() -> None:
+    file = changed()
+    assert file.study.trials == 6
+    search = ordered_search(file)
+    asked = [propose(file, search, None, []) for _ in range(6)]
+    assert [(a.params["arm"], a.params["replicate"]) for a in asked] == [
+        ("plain", 0), ("linear", 0), ("unshifted", 0),
+        ("plain", 1), ("linear", 1), ("unshifted", 1),
+    ]  # fmt: skip
+    assert len({a.seed for a in asked[:3]}) == 1
+    assert len({a.seed for a in asked[3:]}) == 1
+    assert asked[0].seed != asked[3].seed
+    config = file.trial_config(asked[1].params)
+    assert (config.model.injection, config.train.lr) == ("linear", 2e-3)
+    assert file.trial_config(asked[0].params).model.injection == "cross_attention"
+
+
+def test_more_seeds_are_no_other_study_and_other_arms_are() -> None:
+    assert changed(seeds=5).hash("x") == changed().hash("x")
+    assert changed(arms={"plain": {}, "linear": {}}).hash("x") != changed().hash("x")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"space": {"lr": {"uniform": [0.1, 0.2]}}}, "either a space to search or arms"),
+        ({"arms": {}}, "either a space to search or arms"),
+        ({"seeds": None}, "arms need seeds"),
+        ({"seeds": 0}, "seeds"),
+        ({"study": {"name": "small", "trials": 7}}, "are 6 trials, not 7"),
+        ({"pruning": {}}, "remove pruning"),
+        ({"train": {"seed": 3}}, "remove train.seed"),
+        ({"arms": {"plain": {"injektion": "linear"}}}, "did you mean `injection`"),
+        ({"arms": {"plain": {"injection": "magic"}}}, "'magic' is not possible"),
+        ({"arms": {"plain": {"seed": 1}}}, "seeds are the arms' own"),
+        ({"arms": {"plain": {"d_proj": 7}}}, "arms.plain: an impossible combination"),
+        ({"arms": {"plain": {"start": "warm"}}}, "expected scratch, frozen_core, zero_shot"),
+        ({"arms": {"plain": {"start": "zero_shot"}}}, "needs a source"),
+        ({"arms": {"a/b": {}}}, "arms"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path = tmp_path / "arms.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(ARMS) | change))
+    with pytest.raises(InputError) as raised:
+        load_study(path)
+    assert words in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_the_digest_is_that_of_any_number_of_workers_and_it_can_be_proved(
+    arms_desk: Desk, tmp_path: Path
+) -> None:
+    digest = digest_of(arms_desk.run("--workers", "2"))
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "small.yaml").write_text(ARMS)
+    assert digest_of(Desk(again, arms_desk.stores).run("--workers", "1", "--set", "seeds=1"))
+    grown = digest_of(Desk(again, arms_desk.stores).run("--workers", "1", "--set", "seeds=2"))
+    assert grown == digest
+    proof = command(arms_desk, "study.verify", "--study", "small", "--stores", arms_desk.stores)
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+    report = command(arms_desk, "study.report", "--study", "small", "--tracking-uri", "none")
+    assert report.returncode == 0, report.stderr
+    page = (arms_desk.study / "report.html").read_text()
+    assert "Arms compared" in page
+    assert "3 arms, 2 seeds each" in page
+    refused = command(arms_desk, "study.importance", "--study", "small")
+    assert refused.returncode == 2
+    assert "compares arms" in refused.stderr
+
+
+def test_a_study_of_version_0_2_keeps_its_hash() -> None:
+    """As it was before there were arms, other temporal modules and hard category weights."""
+    file = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY))
+    kept = file.determinants()
+    assert not {"arms", "seeds", "source"} & kept.keys()
+    assert not {"temporal", "category_weights"} & kept["model"].keys()
+
+
+def test_a_search_that_was_not_asked_so_is_refused() -> None:
+    search = ArmSearch(["a", "b"])
+    with pytest.raises(ValueError, match="no arm 'c'"):
+        search.restore({"arm": "c", "replicate": 0})
+
+
+def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Path) -> None:
+    """The real command on two synthetic data sets; a second time nothing runs again."""
+    source, target = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    source.write_text(SMALL_STUDY)
+    target.write_text(SMALL_STUDY.replace("ucf-like", "xd-like"))
+    desk = Desk(tmp_path, stores)
+    arguments = [
+        *("--source", source, "--target", target, "--seeds", "2", "--name", "carried"),
+        *("--set", "train.epochs=2", "--set", "train.lr=1e-3", "--set", "model.d_proj=8"),
+        *("--stores", stores, "--tracking-uri", "none", "--workers", "2"),
+    ]
+    first = command(desk, "study.transfer", *arguments)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "Test AUC over 2 seeds" in first.stdout
+    assert "Which source category sees which target class" in first.stdout
+    studied = read_study(tmp_path / "runs" / "carried")
+    by_arm = {(r.params["arm"], r.params["replicate"]): r for r in studied.records}
+    assert len(by_arm) == 6
+    assert len(by_arm["zero_shot", 0].curve) == 1
+    assert len(by_arm["full", 0].curve) == len(by_arm["frozen_core", 0].curve) == 2
+    assert by_arm["full", 0].objective != by_arm["frozen_core", 0].objective
+    assert "train/cat" not in by_arm["zero_shot", 0].curve[0]
+    assert by_arm["frozen_core", 0].curve[0]["train/cat"] == 0
+    again = command(desk, "study.transfer", *arguments)
+    assert again.returncode == 0
+    assert "all 6 trials have run already" in again.stdout
+    lines = [line for line in first.stdout.splitlines() if line.startswith("digest")]
+    assert lines == [line for line in again.stdout.splitlines() if line.startswith("digest")]
+    proof = command(desk, "study.verify", "--study", "carried", "--stores", stores)
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+    checkpoint = tmp_path / "runs" / "carried_source" / "checkpoints" / "trial-0000.safetensors"
+    content = bytearray(checkpoint.read_bytes())
+    content[-1] ^= 1
+    checkpoint.write_bytes(content)
+    changed_source = command(desk, "study.transfer", *arguments)
+    assert changed_source.returncode == 2
+    assert "begun with other settings" in changed_source.stderr
+
+
+def test_what_cannot_carry_over_is_said_before_anything_runs(tmp_path: Path, stores: Path) -> None:
+    source, target = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    source.write_text(SMALL_STUDY)
+    target.write_text(SMALL_STUDY)
+    found = command(
+        Desk(tmp_path, stores),
+        "study.transfer",
+        *("--source", source, "--target", target, "--stores", stores, "--tracking-uri", "none"),
+        *("--set-source", "model.d_emb=8"),
+    )
+    assert found.returncode == 2
+    assert "d_emb is 8" in found.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def command(desk: Desk, module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=desk.folder,
+        env=desk.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
