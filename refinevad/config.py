@@ -88,6 +88,10 @@ class ModelConfig(Section):
     d_model: Width = 768
     """[a2] Width D of everything after fusion (the paper: 768)."""
 
+    temporal: Literal["motar", "mtn", "lgt", "none"] = "motar"
+    """[a6] What looks along time: the paper's MoTAR; MTN of RTFM; the LGT-Adapter of VadCLIP; or
+    nothing. The fields up to `encoder_dropout` are MoTAR's."""
+
     # MoTAR: motion-aware adaptive channel shift, then a temporal transformer.
     motion: Literal["per_channel", "scalar", "per_video"] = "per_channel"
     """[a3, a4] v_t, what the shift MLP sees: squared deviation per channel (D values a segment),
@@ -133,8 +137,13 @@ class ModelConfig(Section):
     """[d1] tau of eq. 6: if no category reaches it, all weigh 1/C."""
     label_prototype: bool = True
     """[d2] Add e_y, the mean prototype of the video's labels, in training on abnormal videos."""
-    injection: Literal["cross_attention", "linear", "add_norm", "segment_query"] = "cross_attention"
-    """[d3] How the prototype reaches the segments: eq. 14; eq. 10; eq. 11-12; each segment asks."""
+    category_weights: Literal["soft", "hard"] = "soft"
+    """[d5] How prototypes are mixed: eq. 6, or the one of the most probable category."""
+    injection: Literal["cross_attention", "linear", "add_norm", "segment_query", "none"] = (
+        "cross_attention"
+    )
+    """[d3] How the prototype reaches the segments: eq. 14; eq. 10; eq. 11-12; each segment asks;
+    not at all."""
     injection_heads: Width = 4
     """[d3] Heads of the cross-attention; must divide d_proj."""
 
@@ -150,6 +159,8 @@ class ModelConfig(Section):
                 f"d_proj = {self.d_proj} is not divisible by "
                 f"injection_heads = {self.injection_heads}"
             )
+        if self.temporal in ("mtn", "lgt") and self.d_model % 8:
+            raise ValueError(f"d_model = {self.d_model} is not divisible by 8 (temporal)")
         if self.shift_groups > self.d_model:
             raise ValueError(
                 f"shift_groups = {self.shift_groups} is more than d_model = {self.d_model}"

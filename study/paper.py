@@ -48,17 +48,17 @@ def main(argv: list[str]) -> int:
     from refinevad.data import prepare
     from study.screen import Output
     from study.sessions import run_study, say_defaults
+    from study.space import load_study
     from study.studied import read_study
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     wanted = [table for table in TABLES if table in args.tables or "all" in args.tables]
     files = _files(args, wanted)
-    first = next(iter(files.values()))
-    store = prepare(first.data, args.stores)
+    store = prepare(load_study(args.space).data, args.stores)
     for file in files.values():
         file.check_against(store.widths, args.space)
-    if not args.from_study:
-        say_defaults(console, args.space, first)
+    if files and not args.from_study:
+        say_defaults(console, args.space, next(iter(files.values())))
     studies: dict[str, Studied] = {}
     for table, file in files.items():
         if not run_study(console, args, ["python", "-m", "study.paper", *argv], file, store):

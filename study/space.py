@@ -438,7 +438,7 @@ def _check_value(
 
 
 _DEPENDENT = (
-    ("d_model", "encoder_heads", "shift_groups"),
+    ("d_model", "encoder_heads", "shift_groups", "temporal"),
     ("d_proj", "injection_heads", "injection"),
 )
 """Model fields whose values must fit each other (heads must divide widths)."""

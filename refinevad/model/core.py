@@ -38,17 +38,24 @@ def pooling_weights(rough_logits: Tensor, mask: Tensor | None, kind: str) -> Ten
     return scores / scores.sum(dim=1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
 
 
-def category_weights(category_logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """p_c and w_c, each ``(B, C)``, from z ``(B, C, 2)``: eq. 5-6. [d1]
+def category_weights(
+    category_logits: Tensor, threshold: float, kind: str = "soft"
+) -> tuple[Tensor, Tensor]:
+    """p_c and w_c, each ``(B, C)``, from z ``(B, C, 2)``: eq. 5-6. [d1, d5]
 
     ``p_c = softmax(z_c)[a] = sigmoid(z_c^a - z_c^n)``. If no p_c reaches the threshold, all
-    categories weigh 1/C; otherwise the weights are softmax of z^a over *all* categories.
+    categories weigh 1/C; otherwise the weights are softmax of z^a over *all* categories (``soft``),
+    or 1 for the most probable category alone (``hard``), with the gradient of the softmax.
     """
     anomalous = category_logits[..., ANOMALOUS]
     probs = (anomalous - category_logits[..., NORMAL]).sigmoid()
     some = (probs >= threshold).any(dim=1, keepdim=True)
     uniform = 1.0 / anomalous.shape[1]
-    return probs, torch.where(some, anomalous.softmax(dim=1), uniform)
+    weights = anomalous.softmax(dim=1)
+    if kind == "hard":
+        one = torch.zeros_like(weights).scatter(1, probs.argmax(dim=1, keepdim=True), 1.0)
+        weights = one + weights - weights.detach()
+    return probs, torch.where(some, weights, uniform)
 
 
 class CategoryClassifier(nn.Module):
@@ -127,6 +134,7 @@ class CORE(nn.Module):
     def __init__(self, config: ModelConfig, n_categories: int) -> None:
         super().__init__()
         self.threshold = config.threshold
+        self.weights = config.category_weights
         self.label_prototype = config.label_prototype
         self.classifier = CategoryClassifier(config, n_categories)
         self.prototypes = Prototypes(n_categories, config.d_emb)
@@ -161,7 +169,7 @@ class CORE(nn.Module):
     ) -> Refined:
         """Args: ``x (B, T, D)``, ``rough_logits`` and ``mask (B, T)``, ``labels (B, C)``."""
         z = self.classifier(x, rough_logits, mask)
-        probs, weights = category_weights(z, self.threshold)
+        probs, weights = category_weights(z, self.threshold, self.weights)
         v = self.prototypes.mixed(weights)  # (B, d_emb)
         if self.training and self.label_prototype and labels is not None:
             v = v + self.prototypes.of_labels(labels)

@@ -122,10 +122,23 @@ class SegmentQuery(nn.Module):
         return result
 
 
-INJECTIONS: dict[str, type[CrossAttention | LinearInjection | AddNorm | SegmentQuery]] = {
+class NoInjection(nn.Module):
+    """X^ca = X^tc: what is known of categories does not reach the scores."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x
+
+
+INJECTIONS: dict[
+    str, type[CrossAttention | LinearInjection | AddNorm | SegmentQuery | NoInjection]
+] = {
     "cross_attention": CrossAttention,
     "linear": LinearInjection,
     "add_norm": AddNorm,
     "segment_query": SegmentQuery,
+    "none": NoInjection,
 }
 """Strategy by its name in :class:`refinevad.config.ModelConfig`."""

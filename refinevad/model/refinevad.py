@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from refinevad.config import ModelConfig
 from refinevad.errors import InputError
 from refinevad.model.core import CORE
-from refinevad.model.motar import MoTAR
 from refinevad.model.scorer import SnippetScorer
+from refinevad.model.temporal import TEMPORAL
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Output:
     category_weights: Tensor
     """w_c ``(B, C)``, eq. 6; sums to one."""
     x_tc: Tensor
-    """X^tc ``(B, T, D)``, MoTAR's output."""
+    """X^tc ``(B, T, D)``, the temporal module's output."""
     x_ca: Tensor
     """X^ca ``(B, T, D)``, CORE's output."""
     mu: Tensor
@@ -64,7 +64,7 @@ class RefineVAD(nn.Module):
         self.width = sum(widths.values())
         self.channels = _channels(config.fusion, widths)
         self.fuse = nn.Linear(len(range(self.width)[self.channels]), config.d_model)
-        self.motar = MoTAR(config)
+        self.motar = TEMPORAL[config.temporal](config)  # the name is that of its weights
         self.scorer = SnippetScorer(config)
         self.core = CORE(config, n_categories)
 

@@ -7,16 +7,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from refinevad.config import ModelConfig
+from refinevad.model.batch_norm import masked_batch_norm
 from refinevad.model.dropout import Dropout
 
 Pass = Literal["rough", "final"]
 """``rough`` scores MoTAR's output (it weighs the pooling), ``final`` scores CORE's."""
-
-MOMENTUM = 0.1
-EPS = 1e-5
 
 
 class TwoPassBatchNorm(nn.Module):
@@ -38,24 +35,7 @@ class TwoPassBatchNorm(nn.Module):
         """``(B, T, width)`` to the same shape; ``mask (B, T)``, True where valid."""
         mean: Tensor = getattr(self, f"{which}_mean")
         var: Tensor = getattr(self, f"{which}_var")
-        if self.training and mask is not None:
-            return self._normalise_valid(x, mask, mean, var)
-        flat = x.flatten(0, 1)
-        y = F.batch_norm(flat, mean, var, self.weight, self.bias, self.training, MOMENTUM, EPS)
-        return y.view_as(x)
-
-    def _normalise_valid(self, x: Tensor, mask: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        """What ``F.batch_norm`` does, on the valid rows; no gather, so no data-dependent shape."""
-        values = x.float()
-        weight = mask.unsqueeze(-1).float()
-        count = weight.sum()
-        batch_mean = (values * weight).sum(dim=(0, 1)) / count
-        batch_var = ((values - batch_mean).square() * weight).sum(dim=(0, 1)) / count
-        with torch.no_grad():
-            mean.lerp_(batch_mean, MOMENTUM)
-            var.lerp_(batch_var * count / (count - 1).clamp(min=1), MOMENTUM)
-        y = (values - batch_mean) * (batch_var + EPS).rsqrt() * self.weight + self.bias
-        return y.to(x.dtype)
+        return masked_batch_norm(x, mask, mean, var, self.weight, self.bias, training=self.training)
 
 
 class SnippetScorer(nn.Module):

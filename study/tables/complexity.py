@@ -1,0 +1,78 @@
+"""Table 8: what the temporal modules cost."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from refinevad.complexity import Cost, costs
+from refinevad.config import ModelConfig
+from study.pictures.style import GRID, INK, PALE, figure, styled
+from study.reporting.card import Card
+
+NAMES = {"motar": "MoTAR", "mtn": "MTN (RTFM)", "lgt": "LGT-Adapter (VadCLIP)"}
+PAPER_PARAMETERS = {"motar": 11.03, "mtn": 14.17, "lgt": 18.63}
+"""Millions: the paper's Table 8."""
+_BATCH = 64
+
+
+def complexity_card(config: ModelConfig = ModelConfig()) -> Card:  # noqa: B008  (immutable)
+    """Measures the three modules side by side on this machine."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = costs(config=config, batches=(1, _BATCH), device=device)
+    table = pd.DataFrame(
+        {
+            "module": [NAMES[c.name] for c in found],
+            "parameters": [f"{c.parameters:,}" for c in found],
+            "paper, millions": [PAPER_PARAMETERS[c.name] for c in found],
+            "MFLOPs": [round(c.flops / 1e6, 1) for c in found],
+            "ms, 1 video": [round(c.milliseconds[1], 2) for c in found],
+            f"ms, {_BATCH} videos": [round(c.milliseconds[_BATCH], 1) for c in found],
+            f"MB, {_BATCH} videos": [round(c.megabytes[_BATCH], 1) for c in found],
+        }
+    )
+    fastest = min(found, key=lambda c: c.milliseconds[_BATCH])
+    ours = next(c for c in found if c.name == "motar")
+    text = f"{NAMES[fastest.name]} is the fastest on {_BATCH} videos"
+    if fastest.name != "motar":
+        ratio = ours.milliseconds[_BATCH] / fastest.milliseconds[_BATCH]
+        text += f"; MoTAR takes {ratio:.1f} times as long"
+    where = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        where += f", {threads} thread{'' if threads == 1 else 's'}"
+    return Card(
+        "Complexity (the paper's Table 8)",
+        text + ".",
+        table,
+        _picture(found),
+        f"Parameters and time of a forward pass of {_BATCH} videos, D = {config.d_model}, T = 32, "
+        f"float32, {where}.",
+        "FLOPs of one video by torch's counter (two for each multiplication and addition; the "
+        "paper's 121M and 242M are half of that, for parts of MoTAR). MB: most that live tensors "
+        "beside weights and input take at once. The paper's 14.17M for MTN fits no variant of it "
+        "that we could think of.",
+    )
+
+
+def _picture(found: list[Cost]) -> Figure:
+    rows = range(len(found))
+    with styled():
+        picture = figure(9, 2.2)
+        left, right = picture.subplots(1, 2, sharey=True)
+        left.barh(rows, [c.parameters / 1e6 for c in found], color=INK, height=0.55)
+        left.plot(
+            [PAPER_PARAMETERS[c.name] for c in found], rows, "D", color="white",
+            markeredgecolor="black", markersize=6, label="the paper",
+        )  # fmt: skip
+        left.set(xlabel="parameters (millions)")
+        left.legend(loc="lower right")
+        right.barh(rows, [c.milliseconds[_BATCH] for c in found], color=PALE, height=0.55)
+        right.set(xlabel=f"forward pass of {_BATCH} videos (ms)")
+        left.set_yticks(rows, [NAMES[c.name] for c in found])
+        left.set_ylim(len(found) - 0.5, -0.5)
+        for axes in (left, right):
+            axes.grid(axis="x", color=GRID, linewidth=0.6)
+            axes.tick_params(axis="y", length=0)
+    return picture
