@@ -117,7 +117,7 @@ def peak_bytes(module: nn.Module, x: Tensor) -> int:
         torch.cuda.reset_peak_memory_stats(x.device)
         before = torch.cuda.memory_allocated(x.device)
         module(x, None)
-        return torch.cuda.max_memory_allocated(x.device) - before
+        return int(torch.cuda.max_memory_allocated(x.device)) - before
     with _unfused(), _LiveTensors() as live:
         module(x, None)
     return live.peak
