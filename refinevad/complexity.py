@@ -120,7 +120,7 @@ def peak_bytes(module: nn.Module, x: Tensor) -> int:
         return int(torch.cuda.max_memory_allocated(x.device)) - before
     with _unfused(), _LiveTensors() as live:
         module(x, None)
-    return live.peak
+    return int(live.peak)
 
 
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,0 +1,51 @@
+"""Recognition of categories, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refinevad.categories import category_metrics, category_recall, confusion
+
+PROBS = np.array(
+    [
+        [0.9, 0.1, 0.2, 0.0],
+        [0.3, 0.2, 0.1, 0.0],
+        [0.1, 0.8, 0.6, 0.7],
+        [0.5, 0.4, 0.1, 0.6],
+        [0.9, 0.9, 0.9, 0.9],
+    ]
+)
+LABELS = np.array(
+    [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 1, 1, 0],
+        [1, 0, 0, 0],
+        [0, 0, 0, 0],
+    ],
+    dtype=bool,
+)
+"""Rows 0 and 2 are named rightly; the last is a normal video and does not count."""
+
+
+def test_metrics_by_hand() -> None:
+    found = category_metrics(PROBS, LABELS)
+    assert found["top1"] == 2 / 4
+    assert found["top3"] == 4 / 4
+    assert found["macro_recall"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
+    assert found["commonest"] == 2 / 4
+
+
+def test_recall_by_category() -> None:
+    recall = category_recall(PROBS[:4], LABELS[:4])
+    assert recall[:3].tolist() == [0.5, 0.5, 0.0]
+    assert np.isnan(recall[3])
+
+
+def test_confusion_rows_sum_to_one() -> None:
+    table = confusion(PROBS, LABELS)
+    assert table[0].tolist() == [0.5, 0, 0, 0.5]
+    assert table[1].tolist() == [0.5, 0.5, 0, 0]
+    assert table[2].tolist() == [0, 1, 0, 0]
+    assert np.isnan(table[3]).all()
