@@ -194,7 +194,7 @@ def slow_map(frames: Array, offsets: Array, truth: list[list[Event]]) -> dict[fl
                     if all(overlap(run[1:], other[1:]) <= 0.6 for other in kept):
                         kept.append(run)
                 predicted += [(score, video, s, e) for score, s, e in kept]
-            predicted.sort(key=lambda p: (-p[0], p[1], p[2]))
+            predicted.sort(key=lambda p: (-round(p[0], 12), p[1], p[2]))
             left = [(v, s, e) for v, own in enumerate(truth) for s, e, k in own if k == c]
             total, hits, precision = len(left), 0, 0.0
             for rank, (_, video, start, end) in enumerate(predicted, 1):
@@ -216,8 +216,8 @@ def overlap(one: tuple[int, int], other: tuple[int, int]) -> float:
     return len(a & b) / len(a | b)
 
 
-def test_nothing_is_random(seed: int = 3) -> None:
-    rng = np.random.default_rng(seed)
+def test_nothing_is_random() -> None:
+    rng = np.random.default_rng(3)
     matrix, offsets = rng.random((50, 3)), np.array([0, 20, 50])
     truth: list[list[Event]] = [[(0, 100, 1)], [(30, 60, 2)]]
     results: list[DetectionMAP] = [map_vadclip(matrix, offsets, truth) for _ in range(2)]
