@@ -113,9 +113,9 @@ def _conclude(
     cards: dict[str, Card] = {}
     for position, table in enumerate(TABLES):
         if table in wanted:
-            say(console, f"\nmaking {table} …")
-            cards[f"{position}_{table}"] = card = _card(table, studies, store)
-            print_card(console, card)
+            for part, card in enumerate(_cards(table, studies, store)):
+                cards[f"{position}{part}_{table}"] = card
+                print_card(console, card)
     with or_stop(folder):
         for name, card in cards.items():
             write_card(card, folder / "cards" / name, fingerprint=store.fingerprint)
@@ -133,18 +133,18 @@ def _conclude(
     say(console, f"\nwritten: {folder / 'paper.html'}, {folder / 'cards'}/ (tables, pictures)")
 
 
-def _card(table: str, studies: Mapping[str, Studied], store: Store) -> Card:
+def _cards(table: str, studies: Mapping[str, Studied], store: Store) -> list[Card]:
     from study.tables.arms import COMPARISONS
 
     if table in COMPARISONS:
-        return COMPARISONS[table].card(studies[table])
+        return [COMPARISONS[table].card(studies[table])]
     if table == "complexity":
         from study.tables.complexity import complexity_card
 
-        return complexity_card()
-    from study.tables.models import model_card
+        return [complexity_card()]
+    from study.tables.models import model_cards
 
-    return model_card(table, studies["ablation"], store)
+    return model_cards(table, studies["ablation"], store)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -119,13 +119,14 @@ def signed(estimate: Estimate | None) -> str:
     return f"{estimate.value:+.4f} [{estimate.low:+.4f}, {estimate.high:+.4f}]"
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate, digits: int = 4) -> str:
     """``0.8562 [0.8410, 0.8714]``."""
     if math.isnan(estimate.value):
         return ""
-    if math.isnan(estimate.low):
-        return f"{estimate.value:.4f}"
-    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+    value, low, high = (
+        f"{part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
+    )
+    return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
 def _values(records: Sequence[TrialRecord], arm: str, metric: str) -> dict[int, float]:

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from study.analysis.arms import ArmResult
-from study.pictures.style import ACCENT, GRID, INK, PALE, figure, styled
+from study.analysis.importance import Estimate
+from study.pictures.style import ACCENT, DASHES, GRID, INK, LINES, MARKS, PALE, figure, styled
 
 _JITTER = 0.16
 
@@ -20,13 +21,15 @@ def arms(
     *,
     names: Mapping[str, str],
     marks: Mapping[str, float] | None = None,
+    mark: str = "knowing only the video's label",
 ) -> Figure:
     """One panel a metric, one row an arm: seeds as points, the mean and its 95% interval.
 
     Args:
         panels: Label of a metric -> results, in the same order of arms.
         names: How an arm is called.
-        marks: Label of a metric -> a value to draw a line at: what the label alone gives.
+        marks: Label of a metric -> a value to draw a line at.
+        mark: What that value is.
     """
     rows = [names.get(r.name, r.name) for r in next(iter(panels.values()))]
     with styled():
@@ -51,7 +54,7 @@ def arms(
             if marks and label in marks:
                 panel.axvline(
                     marks[label], color=ACCENT, linewidth=1.2, linestyle="--",
-                    label="knowing only the video's label",
+                    label=mark,
                 )  # fmt: skip
             panel.set_xlabel(label)
             panel.grid(axis="x", color=GRID, linewidth=0.6)
@@ -63,4 +66,34 @@ def arms(
             for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
                 found.setdefault(label, handle)
         picture.legend(list(found.values()), list(found), loc="outside upper left", ncols=3)
+    return picture
+
+
+def lines(curves: Mapping[str, Mapping[float, Estimate]], *, xlabel: str, ylabel: str) -> Figure:
+    """One line a curve, with 95% intervals.
+
+    Args:
+        curves: Label -> x -> estimate.
+        xlabel: Of x.
+        ylabel: Of the estimates.
+    """
+    with styled():
+        picture = figure(7, 3.6)
+        axes = picture.subplots()
+        for i, (label, points) in enumerate(curves.items()):
+            x = np.array(list(points)) + 0.004 * (i - (len(curves) - 1) / 2)  # side by side
+            values = [e.value for e in points.values()]
+            colour = LINES[i % len(LINES)]
+            axes.plot(
+                x, values, linestyle=DASHES[i % len(DASHES)], marker=MARKS[i % len(MARKS)],
+                color=colour, markersize=5, linewidth=1.3, label=label,
+            )  # fmt: skip
+            for at, e in zip(x, points.values(), strict=True):
+                if not math.isnan(e.low):
+                    axes.vlines(at, e.low, e.high, color=colour, linewidth=1)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.set_xticks(sorted({at for points in curves.values() for at in points}))
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color=GRID, linewidth=0.6)
+        picture.legend(loc="outside right upper")
     return picture

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -99,3 +101,25 @@ def save(picture: Figure, path: Path, caption: str) -> list[Path]:
 def short(value: Any) -> str:
     """A hyperparameter's value in three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def heat_map(table: pd.DataFrame, *, across: str, down: str, label: str) -> Figure:
+    """Rows x columns of numbers from 0 up, each written in its cell."""
+    values = table.to_numpy(dtype=float)
+    top = max(0.01, float(values.max()))
+    with styled():
+        picture = figure(2.4 + 0.55 * values.shape[1], 1.6 + 0.33 * values.shape[0])
+        axes = picture.subplots()
+        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=top, aspect="auto")
+        axes.set_xticks(range(values.shape[1]), list(table.columns), rotation=45, ha="right")
+        axes.set_yticks(range(values.shape[0]), list(table.index))
+        axes.set(xlabel=across, ylabel=down)
+        for (i, j), value in np.ndenumerate(values):
+            text = f"{value:.2f}".removeprefix("0")
+            colour = "black" if value > 0.55 * top else "white"
+            axes.text(j, i, text, ha="center", va="center", size=7, color=colour)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(length=0)
+        picture.colorbar(image, ax=axes, label=label)
+    return picture

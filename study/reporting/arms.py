@@ -48,6 +48,8 @@ def arms_card(
     names: Mapping[str, str] | None = None,
     metrics: Mapping[str, str] | None = None,
     values: Mapping[str, Values] | None = None,
+    marks: Mapping[str, float] | None = None,
+    mark: str = "knowing only the video's label",
     paper: Mapping[str, Mapping[str, float]] | None = None,
     note: str = "",
 ) -> Card:
@@ -61,6 +63,8 @@ def arms_card(
         names: How an arm is called.
         metrics: Metric -> label, the headline first.
         values: Of metrics that are not among a trial's own.
+        marks: Label of a metric -> value of a line in the picture; what the label alone gives.
+        mark: What that value is.
         paper: Column -> arm -> the paper's number.
         note: What else must be known.
     """
@@ -80,7 +84,8 @@ def arms_card(
         arms_picture(
             {label: results[key] for key, label in metrics.items()},
             names=names,
-            marks=_floors(studied, metrics),
+            marks=_floors(studied, metrics) if marks is None else marks,
+            mark=mark,
         ),
         f"Every seed as a point; means over up to {seeds} seeds with 95% intervals by Student's t. "
         f"{studied.caption()}.",

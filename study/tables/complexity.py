@@ -25,11 +25,11 @@ def complexity_card(config: ModelConfig = ModelConfig()) -> Card:  # noqa: B008 
         {
             "module": [NAMES[c.name] for c in found],
             "parameters": [f"{c.parameters:,}" for c in found],
-            "paper, millions": [PAPER_PARAMETERS[c.name] for c in found],
-            "MFLOPs": [round(c.flops / 1e6, 1) for c in found],
-            "ms, 1 video": [round(c.milliseconds[1], 2) for c in found],
-            f"ms, {_BATCH} videos": [round(c.milliseconds[_BATCH], 1) for c in found],
-            f"MB, {_BATCH} videos": [round(c.megabytes[_BATCH], 1) for c in found],
+            "paper": [f"{PAPER_PARAMETERS[c.name]:.2f}M" for c in found],
+            "MFLOPs": [f"{c.flops / 1e6:,.0f}" for c in found],
+            "ms, 1 video": [f"{c.milliseconds[1]:.1f}" for c in found],
+            f"ms, {_BATCH} videos": [f"{c.milliseconds[_BATCH]:.0f}" for c in found],
+            f"MB, {_BATCH} videos": [f"{c.megabytes[_BATCH]:.0f}" for c in found],
         }
     )
     fastest = min(found, key=lambda c: c.milliseconds[_BATCH])

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from refinevad.model.core import ANOMALOUS
 from study.checkpoints import checkpoint_path
-from study.pictures.style import figure, styled
+from study.pictures.style import heat_map
 from study.reporting.arms import arms_card
 from study.reporting.card import Card
 from study.tables.scored import score_model
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.analysis.encoding import Floats
     from study.studied import Studied
 
 NAMES = {
@@ -84,32 +82,9 @@ def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: S
         "Which source category sees which target class",
         text,
         table.reset_index(names="source category"),
-        heat_map(table),
+        heat_map(table, across="target class", down="source category", label="mean share"),
         "Share that each category of the source (rows) has in the source's model, mean over the "
         f"target's test videos of a class (columns) and {len(found)} seeds. {studied.caption()}.",
         "Share: softmax of the anomalous logits over all categories (eq. 6), so that columns sum "
         f"to 1. Sure: a probability of {studied.file.model.threshold:g} or more.",
     )
-
-
-def heat_map(table: pd.DataFrame) -> Figure:
-    """Rows x columns of shares, each written in its cell."""
-    values: Floats = table.to_numpy(dtype=float)
-    top = max(0.01, float(values.max()))
-    with styled():
-        picture = figure(2.2 + 0.62 * values.shape[1], 1.5 + 0.34 * values.shape[0])
-        axes = picture.subplots()
-        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=top, aspect="auto")
-        axes.set_xticks(range(values.shape[1]), list(table.columns), rotation=45, ha="right")
-        axes.set_yticks(range(values.shape[0]), list(table.index))
-        axes.set(xlabel="target class", ylabel="source category")
-        for (i, j), value in np.ndenumerate(values):
-            axes.text(
-                j, i, f"{value:.2f}".lstrip("0") or "0", ha="center", va="center", size=7,
-                color="black" if value > 0.55 * top else "white",
-            )  # fmt: skip
-        for side in ("left", "bottom"):
-            axes.spines[side].set_visible(False)
-        axes.tick_params(length=0)
-        picture.colorbar(image, ax=axes, label="mean share")
-    return picture
