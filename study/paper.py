@@ -116,21 +116,32 @@ def _conclude(
             for part, card in enumerate(_cards(table, studies, store)):
                 cards[f"{position}{part}_{table}"] = card
                 print_card(console, card)
+    page = render(  # before `write_card` puts captions into the pictures
+        f"Tables and figures: {folder.name}",
+        ["Every number is from the runs named here, on one data set."],
+        {"data": f"{store.header.name}, fingerprint {store.fingerprint[:16]}…"}
+        | {table: _obtained(studied) for table, studied in studies.items()},
+        list(cards.values()),
+        warning=SYNTHETIC if store.synthetic else "",
+    )
     with or_stop(folder):
         for name, card in cards.items():
             write_card(card, folder / "cards" / name, fingerprint=store.fingerprint)
-        page = render(
-            f"Tables and figures: {folder.name}",
-            ["Every number is from the runs named here, on one data set."],
-            {
-                table: f"python -m study.report --study {studied.name}"
-                for table, studied in studies.items()
-            },
-            list(cards.values()),
-            warning=SYNTHETIC if store.synthetic else "",
-        )
         write_whole(folder / "paper.html", page.encode())
     say(console, f"\nwritten: {folder / 'paper.html'}, {folder / 'cards'}/ (tables, pictures)")
+
+
+def _obtained(studied: Studied) -> str:
+    from study.record import digest
+    from study.summary import hardware_kinds, hardware_text
+
+    file = studied.file
+    hardware = "; ".join(hardware_text(kind) for kind in hardware_kinds(studied.ended))
+    return (
+        f"study {studied.name}: {len(file.arms)} arms, {file.seeds} seeds each; D = "
+        f"{file.model.d_model}, {file.train.epochs} epochs, lr {file.train.lr:.3g}; {hardware}; "
+        f"digest {digest(studied.records)[:16]}…; python -m study.verify --study {studied.name}"
+    )
 
 
 def _cards(table: str, studies: Mapping[str, Studied], store: Store) -> list[Card]:

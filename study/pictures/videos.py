@@ -48,8 +48,10 @@ def score_curves(videos: Sequence[VideoCurve]) -> Figure:
             panel.grid(axis="y", color=GRID, linewidth=0.6)
         for panel in panels[len(videos) :]:
             panel.set_axis_off()
-        picture.supxlabel("frame", size=9)
-        picture.supylabel("anomaly score", size=9)
+        for panel in panels[max(0, len(videos) - _COLUMNS) : len(videos)]:
+            panel.set_xlabel("frame", size=8.5)
+        for panel in panels[::_COLUMNS]:
+            panel.set_ylabel("score", size=8.5)
         found: dict[str, Any] = {}
         for panel in panels[: len(videos)]:
             for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -87,7 +89,9 @@ def category_bars(
             panel.grid(axis="x", color=GRID, linewidth=0.6)
         for panel in panels[len(titles) :]:
             panel.set_axis_off()
-        picture.supxlabel("probability of the category (hatched: the video's label)", size=9)
+        for panel in panels[max(0, len(titles) - _COLUMNS) : len(titles)]:
+            panel.tick_params(labelbottom=True)
+            panel.set_xlabel("probability", size=8.5)
     return picture
 
 

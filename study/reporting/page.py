@@ -13,6 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from study.pictures.style import svg
 from study.reporting.card import Card
 
+_WIDE = 105
+"""So many characters no longer fit beside each other."""
 _PAGES = Environment(
     loader=PackageLoader("study.reporting"),
     autoescape=True,
@@ -56,6 +58,7 @@ def render(
                 "picture": _picture(card),
                 "head": [] if card.table is None else _head(card.table),
                 "rows": [] if card.table is None else _rows(card.table),
+                "dense": card.table is not None and _characters(card.table) > _WIDE,
             }
             for card in cards
         ],
@@ -68,6 +71,14 @@ def _picture(card: Card) -> str:
     text = card.picture if isinstance(card.picture, str) else svg(card.picture)
     content = base64.b64encode(text.encode()).decode()
     return f"data:image/svg+xml;base64,{content}"
+
+
+def _characters(table: pd.DataFrame) -> int:
+    """In the widest row of a table, its padding included."""
+    return sum(
+        2 + max(len(str(name)), *(len(text_of(value)) for value in table[name]), 0)
+        for name in table
+    )
 
 
 def _head(table: pd.DataFrame) -> list[dict[str, Any]]:

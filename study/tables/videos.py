@@ -93,7 +93,8 @@ def bars_card(studied: Studied, store: Store, scored: Scored) -> Card:
         f"The most probable category is the video's own in {hits} of {count} abnormal videos.",
         None,
         category_bars(titles, scored.probs[videos], store.categories, own),
-        f"Probability of each category; {_model(scored)}. {studied.caption()}.",
+        f"Probability of each category, the video's own label hatched; {_model(scored)}. "
+        f"{studied.caption()}.",
     )
 
 
