@@ -105,11 +105,10 @@ def _table(
     rows = []
     for i, first in enumerate(results[head]):
         row: dict[str, object] = {"arm": names.get(first.name, first.name)}
-        row["seeds"] = len(first.values)
         row[f"{metrics[head]}, mean"] = interval(first.mean)
         difference = signed(first.difference) or ("reference" if first.values else "")
         row["difference in pairs"] = difference
-        row["sd"] = first.sd
+        row |= {"seeds": len(first.values), "sd": first.sd}
         for key, label in metrics.items():
             if key != head:
                 row[label] = results[key][i].mean.value

@@ -74,11 +74,9 @@ def _picture(card: Card) -> str:
 
 
 def _characters(table: pd.DataFrame) -> int:
-    """In the widest row of a table, its padding included."""
-    return sum(
-        2 + max(len(str(name)), *(len(text_of(value)) for value in table[name]), 0)
-        for name in table
-    )
+    """In the widest row of a table, with some space between columns."""
+    widths = (max(len(text_of(value)) for value in (name, *table[name])) for name in table)
+    return sum(2 + width for width in widths)
 
 
 def _head(table: pd.DataFrame) -> list[dict[str, Any]]:

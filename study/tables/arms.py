@@ -44,13 +44,13 @@ ABLATION = ArmsTable(
         "refinevad": {},
     },
     {
-        "base": "base: scorer and losses alone",
+        "base": "base",
         "motar": "+ MoTAR",
-        "hard": "+ category injection, hard",
-        "refinevad": "+ soft classification (all)",
+        "hard": "+ injection, hard classes",
+        "refinevad": "+ soft classes: RefineVAD",
     },
     "base",
-    "Each row adds to the one above; all have the category loss. Hard: the prototype of the most "
+    "Base: scorer and losses alone. Each row adds to the one above; all have the category loss. Hard: the prototype of the most "
     "probable category instead of the mixture of eq. 6.",
 )
 INJECTION = ArmsTable(
@@ -63,9 +63,9 @@ INJECTION = ArmsTable(
         "none": {"injection": "none"},
     },
     {
-        "cross_attention": "cross-attention (eq. 14)",
-        "add_norm": "add & norm + FFN (eq. 11-12)",
-        "linear": "linear (eq. 10)",
+        "cross_attention": "cross-attention, eq. 14",
+        "add_norm": "add & norm, eq. 11-12",
+        "linear": "linear, eq. 10",
         "segment_query": "segment as query",
         "none": "none",
     },

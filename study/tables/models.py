@@ -16,7 +16,6 @@ from study.pictures.arms import lines
 from study.pictures.style import heat_map
 from study.reporting.arms import arms_card
 from study.reporting.card import Card
-from study.tables.arms import ABLATION
 from study.tables.scored import Scored, score_arms
 from study.tables.videos import bars_card, curves_card, map_card
 
@@ -62,7 +61,7 @@ def classifier_card(studied: Studied, store: Store, scored: Sequence[Scored]) ->
         title="Recognising categories (the paper's Table 5)",
         arms=list(found["top1"]),
         reference=ARM,
-        names=ABLATION.names | {ARM: "soft classification"},
+        names={ARM: "soft classes", "hard": "hard classes"},
         metrics={"top1": "top-1 accuracy", "top3": "top-3 accuracy", "macro_recall": "mean recall"},
         values=found,
         marks={"top-1 accuracy": commonest},

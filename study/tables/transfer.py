@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "full": "trained on the target",
-    "frozen_core": "CORE of the source, frozen",
+    "frozen_core": "source's CORE, frozen",
     "zero_shot": "zero-shot",
 }
 PAPER_XD = {"full": 0.8866, "frozen_core": 0.8752, "zero_shot": 0.7756}
@@ -67,8 +67,8 @@ def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: S
     hits = [name for name in shared if table[name].idxmax() == name]
     if shared:
         text = (
-            f"Of the {len(shared)} categories that both data sets name, {len(hits)} are most "
-            f"probable in the target's videos of that name"
+            f"Videos of a class that both data sets name ({len(shared)}) get the largest share for "
+            f"the category of that name in {len(hits)} cases"
             + (f": {', '.join(hits)}." if hits else ".")
         )
     else:
