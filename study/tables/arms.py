@@ -50,8 +50,8 @@ ABLATION = ArmsTable(
         "refinevad": "+ soft classes: RefineVAD",
     },
     "base",
-    "Base: scorer and losses alone. Each row adds to the one above; all have the category loss. Hard: the prototype of the most "
-    "probable category instead of the mixture of eq. 6.",
+    "Base: scorer and losses alone. Each row adds to the one above; all have the category loss. "
+    "Hard: the prototype of the most probable category instead of the mixture of eq. 6.",
 )
 INJECTION = ArmsTable(
     "Injection strategies (the paper's Table 6)",

@@ -138,5 +138,5 @@ def detection_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> 
         f"Student's t. {studied.caption()}.",
         "Class scores per frame, which the paper does not define: argmax has the score in the "
         "column of the most probable category; soft has score times probability in each. VadCLIP's "
-        "form counts the normal class too (docs/transfer.md).",
+        "form counts the normal class too (docs/tables.md).",
     )
