@@ -11,7 +11,7 @@ Array = NDArray[Any]
 TOP = 3
 
 
-def category_metrics(probs: Array, labels: Array) -> dict[str, float]:
+def recognition_metrics(probs: Array, labels: Array) -> dict[str, float]:
     """``top1``, ``top3``, ``macro_recall`` and ``commonest`` over the abnormal videos, 0 to 1.
 
     A video of several labels is right if the most probable category is one of them, and counts in

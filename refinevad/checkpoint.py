@@ -123,13 +123,8 @@ def loads(data: bytes, *, source: str = "checkpoint") -> tuple[RefineVAD, Meta]:
     return _build(meta, tensors, source), meta
 
 
-def require_match(meta: Meta, categories: tuple[str, ...], widths: Mapping[str, int]) -> None:
-    """Raises InputError when a checkpoint and a data set are not about the same things."""
-    if meta.categories != tuple(categories):
-        raise InputError(
-            f"the checkpoint's categories ({', '.join(meta.categories)}) are not the data's"
-            f" ({', '.join(categories)}); use the checkpoint with the data set it was trained on"
-        )
+def require_widths(meta: Meta, widths: Mapping[str, int]) -> None:
+    """Raises InputError where a checkpoint reads other features than the data set has."""
     if list(meta.widths.items()) != list(widths.items()):
         raise InputError(
             f"the checkpoint reads {describe_widths(meta.widths)}, the data has"

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
 
     model, meta = checkpoint.load(args.checkpoint)
     store = prepare(config.data, args.stores)
-    checkpoint.require_match(meta, store.categories, store.widths)
+    checkpoint.require_widths(meta, store.widths)
     resolved = resolve_runtime(runtime)
     resolved.apply()
     scores = score_test(model.to(resolved.device), store, length=config.data.test_length)
@@ -46,12 +46,16 @@ def main(argv: list[str]) -> None:
         "test_length": config.data.test_length,
         "fingerprint": store.fingerprint,
         "synthetic": store.synthetic,
+        "trained_on": list(meta.categories),
         "metrics": test_metrics(scores, store) | floor_metrics(store),
         "categories": category_metrics(
             scores, test.truth, test.offsets, test.labels, store.categories
         ),
     }
     print(to_json(facts) if args.json else _report(facts, store))
+
+
+_ZERO_SHOT = "the model knows other categories than these data: scores need none"
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -89,6 +93,7 @@ def _report(facts: dict[str, Any], store: Store) -> str:
     lines = [
         *([SYNTHETIC] if store.synthetic else []),
         counts + ("; epoch selected on test" if "test" in str(facts["selection"]) else ""),
+        *([] if tuple(facts["trained_on"]) == store.categories else [_ZERO_SHOT]),
         "",
         table(["", "checkpoint", "label alone"], rows),
         "",

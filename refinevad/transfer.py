@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refinevad.checkpoint import Meta, describe_widths
+from refinevad.checkpoint import Meta, require_widths
 from refinevad.config import Config, ObjectiveConfig, Runtime
 from refinevad.data.batches import validation_split
 from refinevad.device_data import train_features
@@ -26,8 +26,6 @@ from refinevad.runtime import resolve_runtime
 from refinevad.scoring import score_test
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from refinevad.data.store import Store
     from refinevad.model import RefineVAD
 
@@ -54,15 +52,6 @@ def take_categories(model: RefineVAD, source: RefineVAD) -> None:
     model.core.classifier.load_state_dict(source.core.classifier.state_dict())
     model.core.prototypes.load_state_dict(source.core.prototypes.state_dict())
     model.core.freeze_categories()
-
-
-def require_widths(meta: Meta, widths: Mapping[str, int]) -> None:
-    """Raises InputError where a checkpoint reads other features than the data set has."""
-    if list(meta.widths.items()) != list(widths.items()):
-        raise InputError(
-            f"the checkpoint reads {describe_widths(meta.widths)}, the data has "
-            f"{describe_widths(widths)}; use features of the same extraction"
-        )
 
 
 class ZeroShotRun:

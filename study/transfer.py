@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -149,6 +150,7 @@ def _conclude(
     from study.sessions import say
     from study.studied import read_study
     from study.tables.transfer import agreement_card, transfer_card
+    from study.tracking import TrackingUnavailable, show_analysis, tracking_address
 
     studied = read_study(folder)
     cards = {
@@ -160,6 +162,10 @@ def _conclude(
         with or_stop(folder / "cards"):
             write_card(card, folder / "cards" / name, fingerprint=studied.meta.fingerprint)
     say(console, f"\nwritten: {folder / 'cards'}/ (tables, pictures)")
+    if args.tracking_uri != "none":
+        uri = tracking_address(args.tracking_uri)
+        with suppress(TrackingUnavailable):  # the study has said so
+            show_analysis(studied, uri, {})
     say(console, f"next:\n  python -m study.report --study {folder}   # one page with both")
 
 

@@ -84,8 +84,9 @@ class RefineVADRuns:
     """How nodes that do not see ``store`` come by it; None: every worker sees it."""
 
     def __call__(self, spec: TrialSpec) -> Run:
+        from refinevad.checkpoint import require_widths
         from refinevad.trainer import TrainingRun
-        from refinevad.transfer import ZeroShotRun, require_widths
+        from refinevad.transfer import ZeroShotRun
 
         self.check()
         start, pruning = self.file.start_of(spec.params), self.file.pruning

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from refinevad.categories import category_metrics, confusion
+from refinevad.categories import confusion, recognition_metrics
 from refinevad.detection import IOUS, class_scores, map_clean, map_vadclip, truth_of
 from refinevad.errors import Stopped
 from study.analysis.arms import Values, interval, t_interval
@@ -52,7 +52,7 @@ def classifier_card(studied: Studied, store: Store, scored: Sequence[Scored]) ->
     labels = store.test.labels
     values: dict[str, dict[str, dict[int, float]]] = {}
     for one in scored:
-        for name, value in category_metrics(one.probs, labels).items():
+        for name, value in recognition_metrics(one.probs, labels).items():
             values.setdefault(name, {}).setdefault(one.arm, {})[one.replicate] = value
     commonest = next(iter(next(iter(values.pop("commonest").values())).values()))
     found: dict[str, Values] = dict(values)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 TABLE_SECONDS = 60.0  # how often a running study's trials table is uploaded
 PAGE = 1000  # runs per search request
 FILES = ("study.yaml", "report.html")  # of the study's folder, kept beside the tables
-FOLDERS = ("importance",)
+FOLDERS = ("importance/*.*", "cards/*/*.*")
 PARENT = "mlflow.parentRunId"
 
 
@@ -315,10 +315,10 @@ def upload_findings(client: MlflowClient, run_id: str, folder: Path) -> None:
     for name in FILES:
         if (folder / name).is_file():
             client.log_artifact(run_id, str(folder / name))
-    for name in FOLDERS:
-        for file in sorted(folder.glob(f"{name}/*.*")):
+    for pattern in FOLDERS:
+        for file in sorted(folder.glob(pattern)):
             if not file.name.startswith("."):
-                client.log_artifact(run_id, str(file), name)
+                client.log_artifact(run_id, str(file), str(file.parent.relative_to(folder)))
 
 
 def _metrics(points: Sequence[Point]) -> list[Metric]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refinevad.categories import category_metrics, category_recall, confusion
+from refinevad.categories import category_recall, confusion, recognition_metrics
 
 PROBS = np.array(
     [
@@ -30,7 +30,7 @@ LABELS = np.array(
 
 
 def test_metrics_by_hand() -> None:
-    found = category_metrics(PROBS, LABELS)
+    found = recognition_metrics(PROBS, LABELS)
     assert found["top1"] == 2 / 4
     assert found["top3"] == 4 / 4
     assert found["macro_recall"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)

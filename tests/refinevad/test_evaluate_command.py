@@ -78,7 +78,7 @@ def test_the_table_shows_the_floor_beside_the_result(
     assert line.split()[-2:] == [f"{metrics['test/auc']:.4f}", f"{metrics['floor/auc']:.4f}"]
 
 
-def test_weights_of_other_features_or_categories_are_refused_in_one_line(
+def test_weights_of_other_features_are_refused_and_of_other_categories_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = _store(folder)
@@ -89,8 +89,8 @@ def test_weights_of_other_features_or_categories_are_refused_in_one_line(
     assert err.count("\n") == 1
 
     _checkpoint(folder / "other", ("Abuse", "Juggling"), store.widths)
-    assert _run(folder, weights="other") == 2
-    assert "categories (Abuse, Juggling) are not the data's" in capsys.readouterr().err
+    assert _run(folder, weights="other") == 0
+    assert "the model knows other categories than these data" in capsys.readouterr().out
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from refinevad.categories import category_metrics
+from refinevad.categories import recognition_metrics
 from refinevad.checkpoint import load
 from refinevad.data import prepare
 from refinevad.detection import class_scores, map_clean, truth_of
@@ -109,7 +109,7 @@ def test_models_are_scored_as_the_trial_was(made: tuple[Desk, str]) -> None:
     )
     cards = desk.folder / "runs" / "paper" / "cards"
     table = pd.read_csv(next(cards.glob("30_*")) / "table.csv").set_index("arm")
-    top3 = [category_metrics(s.probs, store.test.labels)["top3"] for s in scored[:2]]
+    top3 = [recognition_metrics(s.probs, store.test.labels)["top3"] for s in scored[:2]]
     assert table["top-3 accuracy"]["soft classes"] == pytest.approx(np.mean(top3))
     detected = pd.read_csv(next(cards.glob("40_*")) / "table.csv")
     matrix = [class_scores(s.snippets, s.probs, store.test.offsets, "soft") for s in scored[:2]]
