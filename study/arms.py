@@ -8,7 +8,7 @@ runs through the same ledger, workers, tracking and proof as a search.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,14 @@ class SourceSection(Section):
     """Folder of ``trial-0000.safetensors``, …: one for each replicate. Workers must see it."""
     sha256: Annotated[tuple[str, ...], Field(min_length=1)]
     """Of the files, in the order of the replicates."""
+
+
+def with_seeds_of(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """``new`` determinants with the checkpoints of ``old`` only: more seeds have more of them."""
+    ours, theirs = new.get("source"), old.get("source")
+    if not (ours and theirs):
+        return new
+    return new | {"source": {key: sha for key, sha in ours.items() if key in theirs}}
 
 
 def arm_distributions(arms: Sequence[str]) -> dict[str, BaseDistribution]:

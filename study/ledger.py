@@ -28,6 +28,7 @@ from pydantic import TypeAdapter
 from refinevad.data.packing import fsync_folder
 from refinevad.errors import InputError
 from refinevad.studyfile import nearest
+from study.arms import with_seeds_of
 from study.files import CannotWrite
 from study.journal import (
     JOURNAL,
@@ -199,7 +200,7 @@ class Ledger(LedgerReader):
             self._begin(replace(meta, uid=self.meta.uid))
             return
         old, new = self.meta, meta
-        changes = differences(old.determinants, new.determinants)
+        changes = differences(old.determinants, with_seeds_of(new.determinants, old.determinants))
         if old.fingerprint != new.fingerprint:
             changes.append(
                 f"the data themselves: fingerprint was {old.fingerprint[:12]}, "

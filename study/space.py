@@ -332,8 +332,8 @@ class StudyFile(Section):
             if dump["data"][source]:
                 dump["data"][source] = {"layout": dump["data"][source]["layout"]}
         del dump["data"]["annotations"]
-        if dump["source"]:
-            del dump["source"]["checkpoints"]
+        if self.source:
+            dump["source"] = {f"seed {i}": sha for i, sha in enumerate(self.source.sha256)}
         del dump["seeds"]
         # A study that was begun before there was a field keeps its hash.
         for section, name, default in _SINCE_0_2:

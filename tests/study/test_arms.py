@@ -157,11 +157,17 @@ def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Pa
     assert lines == [line for line in again.stdout.splitlines() if line.startswith("digest")]
     proof = command(desk, "study.verify", "--study", "carried", "--stores", stores)
     assert proof.returncode == 0, proof.stdout + proof.stderr
+    more = command(desk, "study.transfer", *arguments, "--seeds", "3")
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert "over 3 seeds" in more.stdout
+    assert read_study(tmp_path / "runs" / "carried").records[:6] == studied.records
+    proof = command(desk, "study.verify", "--study", "carried", "--stores", stores, "--sample", "9")
+    assert proof.returncode == 0, proof.stdout + proof.stderr
     checkpoint = tmp_path / "runs" / "carried_source" / "checkpoints" / "trial-0000.safetensors"
     content = bytearray(checkpoint.read_bytes())
     content[-1] ^= 1
     checkpoint.write_bytes(content)
-    changed_source = command(desk, "study.transfer", *arguments)
+    changed_source = command(desk, "study.transfer", *arguments, "--seeds", "3")
     assert changed_source.returncode == 2
     assert "begun with other settings" in changed_source.stderr
 
