@@ -291,7 +291,8 @@ class StudyFile(Section):
         """How long a trial is; what trains nothing has one epoch."""
         if self.start_of(params) == "zero_shot":
             return 1
-        return self.trial_config(params).train.epochs
+        own = self.arms[params[ARM]] if self.arms else params
+        return int(own.get("epochs", self.train.epochs))
 
     def check_against(self, widths: Mapping[str, int], source: Path) -> None:
         """Raises InputError where the model wants a modality that the data do not have."""

@@ -134,8 +134,8 @@ def test_bad_flags_are_named(
 
 
 def test_two_studies(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = made_study(tmp_path / "other", 50, seed=9)
-    assert main(["--studies", str(study), str(other), *FEW]) == 0
+    one, other = (made_study(tmp_path / str(seed), 25, seed=seed) for seed in (8, 9))
+    assert main(["--studies", str(one), str(other), *FEW]) == 0
     said = capsys.readouterr().out
     assert "tau" in said.lower()
     narrow = made_study(
@@ -149,7 +149,7 @@ def test_two_studies(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_mlflow_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = made_study(tmp_path / "runs" / "shown", 40)
+    folder = made_study(tmp_path / "runs" / "shown", 25)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     there = ["--study", str(folder), *FEW, "--tracking-uri", uri]
     assert main(there) == 0
