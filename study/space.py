@@ -291,7 +291,7 @@ class StudyFile(Section):
         """How long a trial is; what trains nothing has one epoch."""
         if self.start_of(params) == "zero_shot":
             return 1
-        own = self.arms[params[ARM]] if self.arms else params
+        own: Mapping[str, Any] = self.arms[params[ARM]] if self.arms else params
         return int(own.get("epochs", self.train.epochs))
 
     def check_against(self, widths: Mapping[str, int], source: Path) -> None:
