@@ -33,6 +33,7 @@ def attempts(desk: Desk) -> dict[int, int]:
     return {r.number: r.attempts for r in LedgerReader(desk.study).trials() if r.attempts}
 
 
+@pytest.mark.slow
 def test_a_worker_is_killed_again_and_again(
     fault: Fault, desk: Desk, undisturbed: Undisturbed
 ) -> None:

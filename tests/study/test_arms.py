@@ -91,7 +91,8 @@ def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], words: str) 
     assert str(path) in str(raised.value)
 
 
-def test_the_digest_is_that_of_any_number_of_workers_and_it_can_be_proved(
+@pytest.mark.slow
+def test_the_digest_is_that_of_any_number_of_workers_and_sessions(
     arms_desk: Desk, tmp_path: Path
 ) -> None:
     digest = digest_of(arms_desk.run("--workers", "2"))
@@ -100,6 +101,10 @@ def test_the_digest_is_that_of_any_number_of_workers_and_it_can_be_proved(
     again.space.write_text(ARMS)
     digest_of(again.run("--workers", "1", "--set", "seeds=1"))
     assert digest_of(again.run("--workers", "1", "--set", "seeds=2")) == digest
+
+
+def test_arms_are_run_proved_and_reported(arms_desk: Desk) -> None:
+    digest_of(arms_desk.run("--workers", "2"))
     proof = command(arms_desk, "study.verify", "--study", "small", "--stores", arms_desk.stores)
     assert proof.returncode == 0, proof.stdout + proof.stderr
     report = command(arms_desk, "study.report", "--study", "small", "--tracking-uri", "none")
@@ -126,17 +131,37 @@ def test_a_search_that_was_not_asked_so_is_refused() -> None:
         search.restore({"arm": "c", "replicate": 0})
 
 
-def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Path) -> None:
-    """The real command on two synthetic data sets; a second time only more seeds are run."""
-    source, target = tmp_path / "one.yaml", tmp_path / "other.yaml"
+def transfer(desk: Desk) -> list[object]:
+    """The arguments of a small transfer between two synthetic data sets."""
+    source, target = desk.folder / "one.yaml", desk.folder / "other.yaml"
     source.write_text(SMALL_STUDY)
     target.write_text(SMALL_STUDY.replace("ucf-like", "xd-like"))
-    desk = Desk(tmp_path, stores)
-    arguments = [
+    return [
         *("--source", source, "--target", target, "--seeds", "2", "--name", "carried"),
         *("--set", "train.epochs=2", "--set", "train.lr=1e-3", "--set", "model.d_proj=8"),
-        *("--stores", stores, "--tracking-uri", "none", "--workers", "2"),
+        *("--stores", desk.stores, "--tracking-uri", "none", "--workers", "2"),
     ]
+
+
+@pytest.mark.slow
+def test_a_transfer_goes_on_with_more_seeds_and_can_be_proved(tmp_path: Path, stores: Path) -> None:
+    desk = Desk(tmp_path, stores)
+    arguments = transfer(desk)
+    first = command(desk, "study.transfer", *arguments)
+    assert first.returncode == 0, first.stdout + first.stderr
+    records = read_study(tmp_path / "runs" / "carried").records
+    more = command(desk, "study.transfer", *arguments, "--seeds", "3")
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert "over 3 seeds" in more.stdout
+    assert read_study(tmp_path / "runs" / "carried").records[:6] == records
+    proof = command(desk, "study.verify", "--study", "carried", "--stores", stores, "--sample", "9")
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+
+
+def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Path) -> None:
+    """The real command on two synthetic data sets."""
+    desk = Desk(tmp_path, stores)
+    arguments = transfer(desk)
     first = command(desk, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Test AUC over 2 seeds" in first.stdout
@@ -149,17 +174,11 @@ def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Pa
     assert by_arm["full", 0].objective != by_arm["frozen_core", 0].objective
     assert "train/cat" not in by_arm["zero_shot", 0].curve[0]
     assert by_arm["frozen_core", 0].curve[0]["train/cat"] == 0
-    more = command(desk, "study.transfer", *arguments, "--seeds", "3")
-    assert more.returncode == 0, more.stdout + more.stderr
-    assert "over 3 seeds" in more.stdout
-    assert read_study(tmp_path / "runs" / "carried").records[:6] == studied.records
-    proof = command(desk, "study.verify", "--study", "carried", "--stores", stores, "--sample", "9")
-    assert proof.returncode == 0, proof.stdout + proof.stderr
     checkpoint = tmp_path / "runs" / "carried_source" / "checkpoints" / "trial-0000.safetensors"
     content = bytearray(checkpoint.read_bytes())
     content[-1] ^= 1
     checkpoint.write_bytes(content)
-    changed_source = command(desk, "study.transfer", *arguments, "--seeds", "3")
+    changed_source = command(desk, "study.transfer", *arguments)
     assert changed_source.returncode == 2
     assert "begun with other settings" in changed_source.stderr
 

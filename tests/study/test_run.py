@@ -15,7 +15,7 @@ from study.record import best, digest
 from tests.desk import SMALL_STUDY, Desk, Undisturbed, digest_of, wait_for_results
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_same_trials_at_any_worker_count(
     desk: Desk, undisturbed: Undisturbed, workers: int
 ) -> None:

@@ -749,6 +749,7 @@ def test_a_ledger_from_before_seals_is_said_to_have_none(
     assert "there is no trials.csv beside the ledger" in said
 
 
+@pytest.mark.slow
 def test_through_all_its_sessions_a_study_is_verified(
     tmp_path: Path, stores: Path, ran: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
