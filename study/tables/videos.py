@@ -102,6 +102,8 @@ def map_card(studied: Studied, store: Store, scored: Scored) -> Card:
     """t-SNE of the category logits of abnormal test videos (Figure 4)."""
     labels = store.test.labels
     one = np.flatnonzero(labels.sum(axis=1) == 1)  # of several labels none is the colour
+    if len(one) <= _NEIGHBOURS:
+        return Card("Category logits (Figure 4)", f"{len(one)} abnormal videos are too few to map.")
     names = np.array(store.categories)[labels[one].argmax(axis=1)]
     logits = scored.logits[one].reshape(len(one), -1).astype(np.float64)
     places = TSNE(
