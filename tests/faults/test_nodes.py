@@ -51,6 +51,7 @@ def waiting(first: int) -> tuple[str, ...]:
     return troubled(dict.fromkeys(range(first, 10), "waits"))
 
 
+@pytest.mark.slow
 def test_a_node_is_lost_and_another_joins(
     fault: Fault, desk: Desk, undisturbed: Undisturbed, cluster: Cluster
 ) -> None:
