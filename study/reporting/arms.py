@@ -31,7 +31,8 @@ _FLOORS = {"selected/test/auc": "selected/floor/auc", "selected/test/ap": "selec
 def shown_metrics(studied: Studied) -> dict[str, str]:
     """Metric -> label, the data set's headline first: AP on XD-Violence, AUC elsewhere."""
     keys = list(_FRAME)
-    if studied.file.data.taxonomy == "xd":
+    data = studied.file.data
+    if data.taxonomy == "xd" or data.synthetic == "xd-like":
         keys.insert(0, keys.pop())
     found = {key: _FRAME[key] for key in keys}
     if studied.meta.split == "val":

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from refinevad.categories import confusion, recognition_metrics
+from refinevad.data.taxonomy import XD
 from refinevad.detection import IOUS, class_scores, map_clean, map_vadclip, truth_of
 from refinevad.errors import Stopped
 from study.analysis.arms import Values, interval, t_interval
@@ -98,7 +99,7 @@ def confusion_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> 
 def detection_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> Card:
     """mAP@IoU (Table 2), in VadCLIP's form and a clean one, both ways to score classes."""
     test = store.test
-    normal = studied.file.data.taxonomy == "xd"
+    normal = store.categories == XD.categories
     forms = {
         "VadCLIP's": (map_vadclip, truth_of(test, normal=normal)),
         "clean": (map_clean, truth_of(test, normal=False)),

@@ -164,7 +164,7 @@ def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Pa
     arguments = transfer(desk)
     first = command(desk, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "Test AUC over 2 seeds" in first.stdout
+    assert "Test AP over 2 seeds" in first.stdout
     assert "Which source category sees which target class" in first.stdout
     studied = read_study(tmp_path / "runs" / "carried")
     by_arm = {(r.params["arm"], r.params["replicate"]): r for r in studied.records}
