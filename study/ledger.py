@@ -216,7 +216,7 @@ class Ledger(LedgerReader):
         if new.trials < asked:
             raise InputError(
                 f"{self.folder}: trials = {new.trials}, but {asked} were asked already; "
-                f"give --trials {asked} or more"
+                f"give --trials {asked} or more (for arms: as many seeds as before, or more)"
             )
         if new.trials != old.trials:
             self._storage.set_study_user_attr(self._study_id, "trials", new.trials)

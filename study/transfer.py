@@ -48,6 +48,8 @@ def main(argv: list[str]) -> int:
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     name = args.name or f"transfer_{args.source.stem}_to_{args.target.stem}"
+    if len(args.from_study or []) > 2:
+        raise InputError("--from-study takes one study for both, or the source's and the target's")
     like = [read_study(study_named(n, args.runs)) for n in args.from_study or []]
     source_file = arms_of(
         args.source,

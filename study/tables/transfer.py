@@ -67,9 +67,8 @@ def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: S
     hits = [name for name in shared if table[name].idxmax() == name]
     if shared:
         text = (
-            f"Videos of a class that both data sets name ({len(shared)}) get the largest share for "
-            f"the category of that name in {len(hits)} cases"
-            + (f": {', '.join(hits)}." if hits else ".")
+            f"Of {len(shared)} classes that both data sets name, {len(hits)} have their largest "
+            "share in the category of that name" + (f": {', '.join(hits)}." if hits else ".")
         )
     else:
         text = "The two data sets name no category alike."
