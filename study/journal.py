@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -55,9 +56,13 @@ class BatchingJournal(JournalFileBackend):
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         try:
-            yield from super().read_logs(log_number_from)
+            for log in super().read_logs(log_number_from):
+                yield _with_shared_keys(log)
         except OSError as error:  # it was moved away
             raise CannotWrite(self._path, error) from error
+        # Optuna keeps the place of every line; the next to be read is enough.
+        last, place = self._log_number_offset.popitem()
+        self._log_number_offset = {0: 0, last: place}
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Appends whole lines, or nothing.
@@ -97,6 +102,13 @@ class BatchingJournal(JournalFileBackend):
         finally:
             pending, self._pending = self._pending, None
         self.append_logs(pending)
+
+
+def _with_shared_keys(value: Any) -> Any:
+    """The same with every key kept once."""
+    if isinstance(value, dict):
+        return {sys.intern(key): _with_shared_keys(item) for key, item in value.items()}
+    return [_with_shared_keys(item) for item in value] if isinstance(value, list) else value
 
 
 def reading_journal(path: Path) -> JournalFileBackend:

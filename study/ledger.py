@@ -249,7 +249,9 @@ class Ledger(LedgerReader):
             user_attrs={"seed": seed, "stopping_curve": stopping_curve},
         )
         trial_id = self._storage.create_new_trial(self._study_id, template)
-        return self._record(self._storage.get_trial(trial_id))
+        trial = self._storage.get_trial(trial_id)
+        trial.distributions = distributions  # one object for all: Optuna has read its own copy
+        return self._record(trial)
 
     def lost_attempt(self, number: int, reason: str, *, alone: bool = False) -> TrialRecord:
         """Writes down that an attempt ended without a result and the trial will run again, with

@@ -7,6 +7,7 @@ trial found goes into the ledger before the trial's actor may take another.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import sys
@@ -295,6 +296,7 @@ def run_trials(
     while not (driver.finished or interrupt.requested):
         segment = _Segment(driver, interrupt, resize)
         _fit(segment, tune.with_resources(trainable, resources), runs)
+        gc.collect()  # a `fit` is one great cycle: before the next adds its own
         if segment.error is not None:
             raise segment.error
         if not (segment.numbers or segment.over):
