@@ -60,7 +60,7 @@ def waiting_study(address: str, trials: int, folder: Path) -> dict[str, object]:
         screen = PlainScreen(tally, Console(file=io.StringIO()))
         checkpoints = Checkpoints(folder / "checkpoints", 0)
         driver = Driver(file, ledger, checkpoints, screen, in_flight=workers)
-        run_trials(driver, WaitingRuns(), Interrupt(print), on_gpu=False)
+        run_trials(driver, WaitingRuns(), Interrupt(print), gpu=0.0)
         minutes = (time.monotonic() - tally.begun) / 60
     finally:
         stop_ray()

@@ -156,7 +156,7 @@ def main() -> None:
         checkpoints = Checkpoints(folder / "checkpoints", 0)
         driver = Driver(file, ledger, checkpoints, screen, in_flight=args.workers)
         start_ray(workers=args.workers, threads=1, address=None)
-        run_trials(driver, NothingRuns(), Interrupt(print), on_gpu=False)
+        run_trials(driver, NothingRuns(), Interrupt(print), gpu=0.0)
         ended = time.perf_counter()
         stop_ray()
         ledger.close()

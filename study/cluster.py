@@ -136,6 +136,18 @@ def has_gpu() -> bool:
     return any(node.get("GPU", 0.0) > 0 for node in _nodes())
 
 
+def gpus() -> list[str]:
+    """The kinds of GPU that Ray knows of in the machine or cluster; empty where it knows none."""
+    names = (name for node in _nodes() if node.get("GPU", 0.0) > 0 for name in node)
+    return sorted({name for name in names if name.startswith("accelerator_type:")})
+
+
+def room_on_a_gpu(*, threads: int) -> int:
+    """Trials of ``threads`` CPUs that there are cores for beside one GPU, on the best node."""
+    nodes = [node for node in _nodes() if node.get("GPU", 0.0) > 0]
+    return max(int(node.get("CPU", 0.0) / max(1.0, node["GPU"]) // threads) for node in nodes)
+
+
 def room(*, threads: int, gpu: float) -> int:
     """Trials of ``threads`` CPUs and ``gpu`` GPUs each that the nodes can run at once now."""
     return sum(_room_of(node, threads, gpu) for node in _nodes())

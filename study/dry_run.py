@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from study.proposal import ordered_search
-from study.screen import clock, plain
+from study.forecast import Forecaster
+from study.journal import JOURNAL
+from study.ledger import LedgerReader
+from study.proposal import first_proposals
+from study.record import TrialRecord
+from study.screen import interval, plain
 from study.space import Params, StudyFile
 from study.trial import RefineVADRuns, TrialSpec
 
@@ -16,14 +22,24 @@ if TYPE_CHECKING:
     from refinevad.data import Store
 
 _SHOWN = 10
+_MEASURED = 5
+_PATIENCE = 15.0
+"""Seconds after which no other configuration is measured."""
 
 
 def print_dry_run(
     console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
 ) -> None:
     """The resolved study, its fingerprints, ten configurations and a cost forecast."""
-    shown = sampled(file, _SHOWN)
-    seconds, epochs = measure_epoch(file, store, shown)  # first: it finds what cannot be trained
+    known = first_proposals(file, file.study.trials if file.arms else file.search.space_filling)
+    shown = known[:_SHOWN] or first_proposals(file, _SHOWN)
+    ended = _ended(folder)
+    forecaster = Forecaster(file, known)
+    for record in ended:
+        forecaster.take(record)
+    measured = 0
+    if forecaster.left(workers) is None:  # first: it finds what cannot be trained
+        measured = _measure(forecaster, file, store, known or shown)
     console.print(file.to_yaml(), highlight=False, markup=False, soft_wrap=True)
     console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
     console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
@@ -33,12 +49,18 @@ def print_dry_run(
     console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
     for number, params in enumerate(shown):
         console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
-    at_once = f"{workers} worker{'s' if workers > 1 else ''}"
-    total = seconds * epochs * file.study.trials / workers
+    left = forecaster.left(workers)
+    assert left is not None, "something was measured"
+    trials = f"{file.study.trials} trials"
+    if ended:
+        trials = f"the {file.study.trials - len(ended)} trials left of {file.study.trials}"
+    source = f"the times of {len(ended)} trials"
+    if measured:
+        source = f"one epoch of {_count(measured, 'configuration')}, measured now"
+        if file.pruning:
+            source += "; pruning shortens it"
     console.print(
-        f"\nforecast: {file.study.trials} trials x {epochs:.1f} epochs x {seconds:.2f} s "
-        f"(one epoch, measured now) / {at_once} = {clock(total)} without pruning; "
-        "wider and narrower configurations differ",
+        f"\nforecast: {trials} on {_count(workers, 'worker')} take {interval(left)}, by {source}",
         highlight=False,
         soft_wrap=True,
     )
@@ -46,24 +68,43 @@ def print_dry_run(
     console.print(f"{folder} {state}; nothing was started", highlight=False, soft_wrap=True)
 
 
-def sampled(file: StudyFile, count: int) -> list[Params]:
-    """The first configurations of the study's own sequence, as far as they need no results."""
-    search = ordered_search(file, ahead=count)
-    shown: list[Params] = []
-    while len(shown) < min(count, file.study.trials) and search.ready:
-        shown.append(search.ask())
-    return shown
+def _ended(folder: Path) -> list[TrialRecord]:
+    """What has ended of the study in ``folder``, in the order of its ends."""
+    if not (folder / JOURNAL).is_file():
+        return []
+    records = [record for record in LedgerReader(folder).trials() if record.ended]
+    return sorted(records, key=lambda record: record.finished or 0.0)
 
 
-def measure_epoch(
-    file: StudyFile, store: Store, configurations: list[Params]
-) -> tuple[float, float]:
-    """Seconds of one epoch of the first configuration on this machine's CPU, and the mean
-    number of epochs of all."""
-    params = configurations[0]
-    run = RefineVADRuns(file, store.path, store.fingerprint, store.stamp, "cpu")(
-        TrialSpec(0, params, seed=0)
-    )
-    seconds = run.run_epoch().seconds
-    epochs = [file.epochs_of(p) for p in configurations]
-    return seconds, sum(epochs) / len(epochs)
+def _measure(
+    forecaster: Forecaster, file: StudyFile, store: Store, configurations: Sequence[Params]
+) -> int:
+    """Trains one epoch of a few configurations on this machine; how many."""
+    import torch
+
+    on_gpu = file.execution.device != "cpu" and torch.cuda.is_available()
+    device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
+    runs = RefineVADRuns(file, store.path, store.fingerprint, store.stamp, device)
+    begun = time.monotonic()
+    for count, params in enumerate(_unlike(forecaster, configurations)):
+        if count and time.monotonic() - begun > _PATIENCE:
+            return count
+        run = runs(TrialSpec(0, params, seed=0))
+        seconds = run.run_epoch().seconds
+        if not run.done and seconds < _PATIENCE / _MEASURED:
+            seconds = run.run_epoch().seconds  # the first one prepares its kernels
+        epochs = file.epochs_of(params)
+        forecaster.learn(params, epochs=epochs, seconds=epochs * seconds)
+    return count + 1
+
+
+def _unlike(forecaster: Forecaster, configurations: Sequence[Params]) -> list[Params]:
+    """A few of the configurations, from the smallest model to the largest; the first one first."""
+    by_size = sorted(configurations[1:], key=forecaster.size)
+    picked = min(_MEASURED - 1, len(by_size))
+    ranks = [round(i * (len(by_size) - 1) / max(1, picked - 1)) for i in range(picked)]
+    return [configurations[0], *(by_size[rank] for rank in reversed(ranks))]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -224,6 +224,16 @@ class Ledger(LedgerReader):
             self._storage.set_study_user_attr(self._study_id, "versions", new.versions)
         self._load_meta()
 
+    @property
+    def packing(self) -> dict[str, Any] | None:
+        """What an earlier session measured of trials that share a GPU."""
+        found: dict[str, Any] | None = self._attribute("packing", None)
+        return found
+
+    @packing.setter
+    def packing(self, content: dict[str, Any]) -> None:
+        self._storage.set_study_user_attr(self._study_id, "packing", content)
+
     def _attribute(self, name: str, default: Any) -> Any:
         return self._storage.get_study_user_attrs(self._study_id).get(name, default)
 

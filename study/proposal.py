@@ -50,6 +50,15 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
     )
 
 
+def first_proposals(file: StudyFile, count: int) -> list[Params]:
+    """The first configurations of a study's sequence, as far as they need no results."""
+    search = ordered_search(file, ahead=count)
+    proposals: list[Params] = []
+    while len(proposals) < min(count, file.study.trials) and search.ready:
+        proposals.append(search.ask())
+    return proposals
+
+
 def stopping_rule(file: StudyFile) -> StoppingRule | None:
     """The pruning of a study; None: it prunes nothing."""
     return StoppingRule(file.pruning, _longest(file)) if file.pruning else None

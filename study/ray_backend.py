@@ -258,7 +258,7 @@ class _StopWhenOver(_StaysHere, tune.Stopper):
 
 
 def run_trials(
-    driver: Driver, runs: Runs, interrupt: Interrupt, *, on_gpu: bool, follow: bool = False
+    driver: Driver, runs: Runs, interrupt: Interrupt, *, gpu: float, follow: bool = False
 ) -> None:
     """Runs the driver's trials until it has finished or ``interrupt`` is requested.
 
@@ -268,14 +268,13 @@ def run_trials(
         driver: Hands out trials and takes their results.
         runs: Starts a trial's run on a worker.
         interrupt: Asked between any two events.
-        on_gpu: Trials take their share of a GPU.
+        gpu: Share of a GPU that one trial takes.
         follow: As many trials at once as the cluster has room for, which may grow and shrink.
 
     Raises:
         Exception: What the driver raised; the trials that ran then will run again.
     """
     execution = driver.file.execution
-    gpu = execution.gpu if on_gpu else 0.0
     looked = -_RESIZE_SECONDS
 
     def resize() -> None:

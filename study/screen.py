@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from study.forecast import Forecast, Forecaster
 from study.record import TrialRecord
 from study.space import Params
 
@@ -37,6 +38,7 @@ class Tally:
     pruned: int = 0
     diverged: int = 0
     failed: int = 0
+    forecaster: Forecaster | None = None
     best: TrialRecord | None = None
     last_failure: str | None = None
     epochs: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -60,6 +62,8 @@ class Tally:
         """Takes in an ended trial."""
         self.stop(record.number)
         self.ended += 1
+        if self.forecaster is not None:
+            self.forecaster.take(record)
         self.pruned += record.state == "PRUNED"
         self.diverged += record.diverged
         if record.state == "FAILED":
@@ -88,12 +92,15 @@ class Tally:
         total = self._offered + (now - self._resized) * self.workers
         return min(100.0, 100.0 * (self._busy + running) / total) if total > 0 else 0.0
 
-    def eta_seconds(self) -> float | None:
-        """Time left, from the mean pace of this session."""
-        done = self.ended - self.resumed
-        if done < 2:
+    def left(self) -> Forecast | None:
+        """Time to the end of the study; None: no trial has said anything yet."""
+        if self.forecaster is None:
             return None
-        return (time.monotonic() - self.begun) / done * (self.trials - self.ended)
+        now = time.monotonic()
+        settled = self.ended - self.resumed > self.workers
+        busy = self.busy_percent() / 100 if settled else 1.0
+        running = {number: now - since for number, since in self._since.items()}
+        return self.forecaster.left(self.workers * busy, running)
 
 
 class Screen(ABC):
@@ -203,7 +210,9 @@ class PlainScreen(Screen):
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
         best = f", best {self.tally.best.objective:.4f}" if self.tally.best else ""
-        self.note(f"[{self.tally.ended}/{self.tally.trials}]{best} | {text}")
+        left = self.tally.left()
+        more = f", {interval(left)} left" if left and left.seconds else ""
+        self.note(f"[{self.tally.ended}/{self.tally.trials}]{best}{more} | {text}")
 
 
 class LiveScreen(Screen):
@@ -220,7 +229,8 @@ class LiveScreen(Screen):
             TextColumn("left {task.fields[eta]}"),
             console=console,
         )
-        self._task = self._bar.add_task("trials", total=tally.trials, eta="?")
+        self._eta, self._foretold = "?", -math.inf
+        self._task = self._bar.add_task("trials", total=tally.trials, eta=self._eta)
         self._live = Live(
             get_renderable=self._render, console=console, refresh_per_second=4, transient=True
         )
@@ -240,8 +250,11 @@ class LiveScreen(Screen):
 
     def _render(self) -> RenderableType:
         tally = self.tally
-        eta = tally.eta_seconds()
-        self._bar.update(self._task, completed=tally.ended, eta="?" if eta is None else clock(eta))
+        if time.monotonic() >= self._foretold + 1:
+            left = tally.left()
+            self._eta = interval(left) if left else "?"
+            self._foretold = time.monotonic()
+        self._bar.update(self._task, completed=tally.ended, eta=self._eta)
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
         facts.add_column(overflow="fold")
@@ -339,6 +352,11 @@ def plain(params: Params) -> str:
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in params.items()
     )
+
+
+def interval(forecast: Forecast) -> str:
+    """``1:02:03 (0:55:00-1:10:00)``."""
+    return f"{clock(forecast.seconds)} ({clock(forecast.low)}-{clock(forecast.high)})"
 
 
 def clock(seconds: float) -> str:

@@ -18,7 +18,9 @@ from refinevad.errors import InputError, Stopped
 from study.checkpoints import Checkpoints
 from study.driver import Driver
 from study.files import CannotWrite, write_whole
+from study.forecast import Forecaster
 from study.ledger import Ledger
+from study.proposal import first_proposals
 from study.publish import start_publisher, wait_publisher
 from study.record import StudyMeta, TrialRecord
 from study.screen import Screen, Tally, open_screen
@@ -121,7 +123,11 @@ class _Session:
         file, place = self._file, self._place
         objective = f"{file.objective.metric} on {file.objective.split}"
         workers = place.workers or default_workers(file.execution.threads)
-        tally = Tally(trials=file.study.trials, workers=workers, metric=objective)
+        ahead = file.study.trials if file.arms else file.search.space_filling
+        forecaster = Forecaster(file, first_proposals(file, ahead))
+        tally = Tally(
+            trials=file.study.trials, workers=workers, metric=objective, forecaster=forecaster
+        )
         uri = place.tracking_uri
         places = {"ledger": str(place.folder), "mlflow": redact(uri) if uri else "off"}
         screen = open_screen(tally, self._console, places)
@@ -130,7 +136,7 @@ class _Session:
         return Driver(file, self._ledger, checkpoints, screen, in_flight=workers), screen
 
     def _run_trials(self, driver: Driver, screen: Screen) -> subprocess.Popen[bytes] | None:
-        from study.cluster import start_ray, stop_ray
+        from study.cluster import room, start_ray, stop_ray
         from study.interrupt import Interrupt
         from study.ray_backend import run_trials
         from study.watch import watching
@@ -142,8 +148,10 @@ class _Session:
         try:
             start_ray(workers=tally.workers, threads=threads, address=place.address)
             on_gpu = self._on_gpu()
+            runs = self._runs(on_gpu)
+            gpu = self._gpu_share(runs) if on_gpu else 0.0
             if place.workers is None:
-                driver.in_flight = tally.workers = max(1, self._room(on_gpu))
+                driver.in_flight = tally.workers = max(1, room(threads=threads, gpu=gpu))
             publisher = self._publisher()
             self._say_begin(tally, "cuda" if on_gpu else "cpu")
             # Ray takes the signals when it starts, so that we come after it.
@@ -154,9 +162,9 @@ class _Session:
             ):
                 run_trials(
                     driver,
-                    self._runs(on_gpu),
+                    runs,
                     interrupt,
-                    on_gpu=on_gpu,
+                    gpu=gpu,
                     follow=place.workers is None and place.address is not None,
                 )
         finally:
@@ -177,11 +185,15 @@ class _Session:
             raise InputError("execution.device: cuda, but Ray sees no GPU here; use auto or cpu")
         return there
 
-    def _room(self, on_gpu: bool) -> int:
-        from study.cluster import room
+    def _gpu_share(self, runs: RefineVADRuns) -> float:
+        """What a trial takes of a GPU: given, or measured, now or by an earlier session."""
+        if self._file.execution.gpu != "auto":
+            return self._file.execution.gpu
+        from study.packing import packed
 
-        execution = self._file.execution
-        return room(threads=execution.threads, gpu=execution.gpu if on_gpu else 0.0)
+        share, said = packed(self._file, self._ledger, runs, most=self._place.workers)
+        _say(self._console, [said], style="dim")
+        return share
 
     def _runs(self, on_gpu: bool) -> RefineVADRuns:
         from study.trial import RefineVADRuns

@@ -97,8 +97,9 @@ class ExecutionSection(Section):
 
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of one trial."""
-    gpu: Annotated[float, Field(ge=0.0)] = 0.25
-    """Share of a GPU one trial takes, where the machine or cluster has any."""
+    gpu: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
+    """Share of a GPU one trial takes, where the machine or cluster has any; `auto`: measured when
+    the study begins."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a trial that crashed, ran out of memory or time, or lost its node is run again."""
     trial_timeout: Annotated[float | None, Field(gt=0.0), BeforeValidator(_seconds)] = 1800.0

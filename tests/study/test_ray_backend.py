@@ -108,7 +108,7 @@ def run(folder: Path, troubles: dict[int, str], text: str = SMALL_STUDY) -> list
     bench = Bench(folder / "study", text, in_flight=WORKERS)
     marks = folder / "marks"
     marks.mkdir()
-    run_trials(bench.driver, QuickRuns(marks, troubles), Interrupt(print), on_gpu=False)
+    run_trials(bench.driver, QuickRuns(marks, troubles), Interrupt(print), gpu=0.0)
     assert bench.driver.finished
     records = bench.ledger.trials()
     bench.ledger.close()

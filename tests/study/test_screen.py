@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
+from study.forecast import Forecaster
+from study.proposal import first_proposals
 from study.record import StudyMeta, TrialRecord, TrialResult, digest
 from study.screen import LiveScreen, PlainScreen, Tally, clock, describe, open_screen
+from study.space import StudyFile
 from study.summary import hardware_kinds, print_summary, trials_table
+from tests.desk import SMALL_STUDY
 
 
 def running(number: int) -> TrialRecord:
@@ -113,12 +120,30 @@ def test_a_terminal_gets_the_live_view_and_a_file_gets_lines() -> None:
     assert isinstance(open_screen(tally(), console(), {}), PlainScreen)
 
 
-def test_earlier_sessions_count_but_not_for_the_pace() -> None:
+def test_earlier_sessions_count_without_a_word() -> None:
     plain = PlainScreen(tally(10), console())
     plain.restore(RECORDS)
     assert plain.tally.ended == plain.tally.resumed == 4
-    assert plain.tally.eta_seconds() is None
+    assert plain.tally.left() is None
     assert printed(plain.console) == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_time_left_stands_with_its_interval(terminal: bool) -> None:
+    file = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY))
+    known = first_proposals(file, 4)
+    counts = tally(10)
+    counts.forecaster = Forecaster(file, known)
+    shown = console(terminal=terminal)
+    with open_screen(counts, shown, {}) as screen:
+        for number, params in enumerate(known[:3]):
+            curve = [{"epoch": 1.0, "objective": 0.5}] * params["epochs"]
+            record = replace(ended(number, 0.5), params=params, curve=curve)
+            screen.started(record)
+            screen.ended(record)
+            for moment in ("_last", "_foretold"):  # what each says at most once a second
+                setattr(screen, moment, -math.inf)
+    assert re.search(r"\d:\d\d \(\d:\d\d-\d+:\d\d\)( left)?", printed(shown))
 
 
 def test_a_trial_in_one_line() -> None:
