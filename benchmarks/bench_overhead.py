@@ -1,6 +1,6 @@
 """What the platform adds to a trial: trials that do nothing for five epochs, everything on.
 
-``python benchmarks/bench_overhead.py [--trials 1000] [--workers 2]`` runs a real study (ordered
+``python benchmarks/bench_overhead.py [--trials 5000] [--workers 2]`` runs a real study (ordered
 search, ledger, Ray Tune with actor reuse, MLflow in its own process) whose runs return at once,
 and reports seconds and driver memory per trial over the study's length, files left per trial, and
 how long MLflow needed to catch up.
@@ -24,8 +24,10 @@ from refinevad.results import EpochRecord, RunResult
 from study.checkpoints import Checkpoints
 from study.cluster import start_ray, stop_ray
 from study.driver import Driver
+from study.forecast import Forecaster
 from study.interrupt import Interrupt
 from study.ledger import Ledger
+from study.proposal import first_proposals
 from study.publish import start_publisher, wait_publisher
 from study.ray_backend import run_trials
 from study.record import StudyMeta, TrialRecord
@@ -140,33 +142,50 @@ def study_meta(name: str, trials: int) -> StudyMeta:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
-    file = study_file(args.trials, args.workers)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "runs" / "overhead"
-        ledger = Ledger(folder, study_meta("overhead", args.trials))
-        publisher = start_publisher(folder, f"sqlite:///{scratch}/mlflow.db")
-        tally = Tally(trials=args.trials, workers=args.workers, metric="ap")
-        screen = MarkingScreen(tally, Console(file=io.StringIO()))
-        screen.marks = []
-        checkpoints = Checkpoints(folder / "checkpoints", 0)
-        driver = Driver(file, ledger, checkpoints, screen, in_flight=args.workers)
-        start_ray(workers=args.workers, threads=1, address=None)
-        run_trials(driver, NothingRuns(), Interrupt(print), gpu=0.0)
-        ended = time.perf_counter()
-        stop_ray()
-        ledger.close()
-        caught_up = wait_publisher(publisher, 600)
-        behind = time.perf_counter() - ended
-        files = sum(len(names) for _, _, names in os.walk(folder))
+@dataclass
+class Study:
+    """What a study left."""
+
+    marks: list[Mark]
+    files: int
+    """In its folder."""
+    behind: float
+    """Seconds until MLflow had all of it."""
+
+
+def run_study(scratch: Path, trials: int, workers: int) -> Study:
+    """A study of trials that do nothing, in the folder ``scratch``."""
+    file = study_file(trials, workers)
+    folder = scratch / "runs" / "overhead"
+    ledger = Ledger(folder, study_meta("overhead", trials))
+    publisher = start_publisher(folder, f"sqlite:///{scratch}/mlflow.db")
+    tally = Tally(trials=trials, workers=workers, metric="ap")
+    tally.forecaster = Forecaster(file, first_proposals(file, file.search.space_filling))
+    screen = MarkingScreen(tally, Console(file=io.StringIO()))
+    screen.marks = []
+    checkpoints = Checkpoints(folder / "checkpoints", 0)
+    driver = Driver(file, ledger, checkpoints, screen, in_flight=workers)
+    start_ray(workers=workers, threads=1, address=None)
+    run_trials(driver, NothingRuns(), Interrupt(print), gpu=0.0)
+    ended = time.perf_counter()
+    stop_ray()
+    ledger.close()
+    caught_up = wait_publisher(publisher, 600)
+    behind = time.perf_counter() - ended
     assert driver.finished
     assert caught_up
+    return Study(screen.marks, sum(len(names) for _, _, names in os.walk(folder)), behind)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=5000)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        study = run_study(Path(scratch), args.trials, args.workers)
     rows: list[dict[str, object]] = []
-    for before, after in zip(screen.marks, screen.marks[1:], strict=False):
+    for before, after in zip(study.marks, study.marks[1:], strict=False):
         count = after.ended - before.ended
         rows.append(
             {
@@ -175,14 +194,14 @@ def main() -> None:
                 "driver MB": after.megabytes,
             }
         )
-    first, last = screen.marks[0], screen.marks[-1]
+    first, last = study.marks[0], study.marks[-1]
     rows.append(
         {
             "trials": f"all {args.trials}",
             "ms per trial": 1000 * (last.seconds - first.seconds) / (last.ended - first.ended),
             "driver MB": last.megabytes,
-            "files in the study's folder": files,
-            "s until MLflow had all": behind,
+            "files in the study's folder": study.files,
+            "s until MLflow had all": study.behind,
         }
     )
     command = f"python benchmarks/bench_overhead.py --trials {args.trials} --workers {args.workers}"

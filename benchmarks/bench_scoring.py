@@ -14,45 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import alternate, publish, spread
+from made_data import make_store
 from plain import PlainRefineVAD
 from sklearn.metrics import roc_auc_score
 
-from refinevad.config import DataConfig, FeatureSource, ModelConfig
-from refinevad.data import Store, prepare
+from refinevad.config import ModelConfig
 from refinevad.evaluation import test_metrics
 from refinevad.model import RefineVAD
 from refinevad.scoring import score_test
-
-VIDEOS, LONGEST, MEAN = 290, 6749, 239  # as UCF-Crime's test set: 69,364 snippets in all
-
-
-def make_store(folder: Path, width: int) -> Store:
-    """A csv data set of random features whose lengths are spread as a real one's."""
-    rng = np.random.default_rng(0)
-    lengths = np.clip(rng.lognormal(4.6, 1.2, VIDEOS).astype(int), 8, LONGEST)
-    lengths = np.maximum(8, (lengths * MEAN / lengths.mean()).astype(int))
-    (folder / "features").mkdir(parents=True)
-    lists: dict[str, list[str]] = {"train": [], "test": []}
-    annotations = []
-    for split, count in (("train", 40), ("test", VIDEOS)):
-        for i in range(count):
-            n = 32 if split == "train" else int(lengths[i])
-            label = "Fighting" if i % 2 else "Normal"
-            name = f"{split}_{label}_{i:03d}"
-            features = rng.standard_normal((n, width)).astype(np.float16)
-            np.save(folder / "features" / f"{name}.npy", features)
-            lists[split].append(f"features/{name}.npy,{label}")
-            if split == "test":
-                span = "0  64" if i % 2 else "-1  -1"
-                annotations.append(f"{name}  {label}  {span}  -1  -1")
-    for split, lines in lists.items():
-        (folder / f"{split}.csv").write_text("\n".join(["path,label", *lines]) + "\n")
-    (folder / "gt.txt").write_text("\n".join(annotations) + "\n")
-    source = FeatureSource(
-        layout="csv", root=folder, train_list=Path("train.csv"), test_list=Path("test.csv")
-    )
-    data = DataConfig(taxonomy=("Fighting",), text=source, annotations=folder / "gt.txt")
-    return prepare(data, folder / "stores", progress=False)
 
 
 def main() -> None:
@@ -64,7 +33,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
-        store = make_store(Path(scratch), args.width)
+        store = make_store(Path(scratch), width=args.width)
         config = ModelConfig(d_model=args.width)
         model = RefineVAD(config, store.widths, len(store.categories)).eval()
         plain = PlainRefineVAD(args.width, args.width, len(store.categories)).eval()

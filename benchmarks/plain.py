@@ -10,6 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def loop_shift(x: Tensor, rate: Tensor, groups: int) -> Tensor:
+    """Eq. 2-3 as they are written: segment by segment."""
+    size = (rate * x.shape[-1] / groups).floor().long()
+    out = x.clone()
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            s = int(size[b, t])
+            if t > 0:
+                out[b, t, :s] = x[b, t - 1, :s]
+            if t < x.shape[1] - 1:
+                out[b, t, s : 2 * s] = x[b, t + 1, s : 2 * s]
+    return out
+
+
 class PlainRefineVAD(nn.Module):
     """The same method as ``refinevad.model.RefineVAD``, in the obvious way."""
 
@@ -42,16 +56,7 @@ class PlainRefineVAD(nn.Module):
         delta = torch.cat([delta[:, :1], delta], dim=1)
         v = (delta - delta.mean(-1, keepdim=True)) ** 2
         rate = torch.sigmoid(self.rate(self.norm(v))).squeeze(-1)
-        size = (rate * x.shape[-1] / self.groups).floor().long()
-        out = x.clone()
-        for b in range(x.shape[0]):
-            for t in range(x.shape[1]):
-                s = int(size[b, t])
-                if t > 0:
-                    out[b, t, :s] = x[b, t - 1, :s]
-                if t < x.shape[1] - 1:
-                    out[b, t, s : 2 * s] = x[b, t + 1, s : 2 * s]
-        return out
+        return loop_shift(x, rate, self.groups)
 
     def score(self, x: Tensor, which: int) -> Tensor:
         b, t, _ = x.shape
