@@ -36,8 +36,9 @@ format: $(READY)  ## let ruff rewrite the source
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## run the benchmarks; figures go to benchmarks/results
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(READY)  ## run the benchmarks; figures go to benchmarks/results and benchmarks/README.md
+	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/report.py
 
 clean:  ## remove what was made here: environment, studies, packed data, tracking database
 	rm -rf $(VENV) runs stores mlruns mlartifacts mlflow.db*

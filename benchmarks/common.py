@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.readas_text().splitlines() if cpuinfo.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
     flags = next((line for line in lines if line.startswith("flags")), "")
     versions = {"python": platform.python_version()}
@@ -74,7 +74,7 @@ def spread(values: list[float]) -> dict[str, float]:
 def publish(name: str, rows: list[dict[str, Any]], *, command: str) -> None:
     """Prints the rows as a table and writes ``benchmarks/results/<name>.json``."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    texts = [[_text(row.get(column)) for column in columns] for row in rows]
+    texts = [[as_text(row.get(column)) for column in columns] for row in rows]
     widths = [
         max(len(column), *(len(text[i]) for text in texts)) for i, column in enumerate(columns)
     ]
@@ -83,8 +83,9 @@ def publish(name: str, rows: list[dict[str, Any]], *, command: str) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(text, widths, strict=True)))
     RESULTS.mkdir(exist_ok=True)
     content = {"command": command, "machine": machine(), "rows": rows}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    (RESULTS / f"{name}.json").writeas_text(json.dumps(content, indent=2) + "\n")
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A figure in four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
