@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.readas_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
     flags = next((line for line in lines if line.startswith("flags")), "")
     versions = {"python": platform.python_version()}
@@ -83,7 +83,7 @@ def publish(name: str, rows: list[dict[str, Any]], *, command: str) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(text, widths, strict=True)))
     RESULTS.mkdir(exist_ok=True)
     content = {"command": command, "machine": machine(), "rows": rows}
-    (RESULTS / f"{name}.json").writeas_text(json.dumps(content, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def as_text(value: object) -> str:

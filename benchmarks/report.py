@@ -22,8 +22,8 @@ every script (about half an hour on two cores) and writes this page anew; what w
 here, and what is left, stands in [docs/performance.md](../docs/performance.md).
 
 Every script compares its sides in one run, in turns, because machines are noisy. Those that concern
-`refinevad` alone ({alone}) need torch, and neither Ray nor
-Optuna nor MLflow: they are for a bare GPU machine as well, and measure the GPU where there is one.
+`refinevad` alone ({alone}) need neither Ray nor Optuna nor
+MLflow: they are for a bare GPU machine as well, and measure the GPU where there is one.
 
 ## Against the marks
 
@@ -146,7 +146,9 @@ def start(rows: Rows) -> tuple[str, str, bool]:
     slow = max((row for row in rows if "--help" in row["side"]), key=lambda row: row["s"])
     mistake = of(rows, "side", "study.run, a mistake in the file")["s"]
     text = f"help {slow['s']:.2f} s at most ({slow['side'].split()[0]}), a mistake {mistake:.2f} s"
-    imports = ", ".join(f"{r['s']:.1f} s: {r['side']}" for r in rows if "import" in r["side"])
+    imports = ", ".join(
+        f"{r['s']:.1f} s: {r['side']}" for r in rows if r["side"].startswith("import ")
+    )
     return text, imports, max(slow["s"], mistake) < 0.5
 
 
@@ -240,7 +242,7 @@ def machine_of(content: dict[str, Any]) -> str:
 
 def main() -> None:
     results = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    lines = [_BEGIN.format(alone=", ".join(f"`bench_{name}.py`" for name in _ALONE)).rstrip()]
+    lines = [_BEGIN.format(alone=", ".join(_ALONE)).rstrip()]
     for mark in MARKS:
         found, beside, met, command = "not measured yet: no such machine", "", "", ""
         if mark.result in results:

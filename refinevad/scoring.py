@@ -29,6 +29,8 @@ Array = NDArray[Any]
 
 TOKENS = 8192
 """Segments (or snippets) in one batch, padding included: bounds the memory of activations."""
+CACHED_TOKENS = 2048
+"""The same at full length on a CPU, whose caches hold no more."""
 WINDOW = 4096
 """Longest piece of a video scored at once in full length (36 minutes at 30 frames a second);
 a longer one is cut into equal pieces. Attention's memory grows with the square of it."""
@@ -110,7 +112,7 @@ def score_snippets(model: RefineVAD, features: Array, offsets: Array) -> tuple[A
     scores = np.zeros(len(features), dtype=np.float32)
     probs: Array | None = None
     with scoring_mode(model):
-        for batch in _batches(rows):
+        for batch in _batches(rows, CACHED_TOKENS if device.type == "cpu" else TOKENS):
             x, mask = _padded(features, batch, device)
             output = model(x, mask)
             found, batch_probs = _numpy(output.scores), _numpy(output.category_probs)
@@ -169,12 +171,14 @@ def _windows(offsets: Array) -> list[tuple[int, int, int]]:
     return pieces
 
 
-def _batches(rows: list[tuple[int, int, int, int]]) -> Iterator[list[tuple[int, int, int, int]]]:
-    """Cuts rows sorted by length where a batch would exceed TOKENS or WINDOW^2 attention pairs."""
+def _batches(
+    rows: list[tuple[int, int, int, int]], tokens: int
+) -> Iterator[list[tuple[int, int, int, int]]]:
+    """Cuts rows sorted by length where a batch would exceed tokens or WINDOW^2 attention pairs."""
     batch: list[tuple[int, int, int, int]] = []
     for row in rows:
         length = row[2] - row[1]
-        if batch and (len(batch) + 1) * length > min(TOKENS, WINDOW * WINDOW // length):
+        if batch and (len(batch) + 1) * length > min(tokens, WINDOW * WINDOW // length):
             yield batch
             batch = []
         batch.append(row)

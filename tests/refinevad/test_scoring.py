@@ -53,7 +53,7 @@ def test_segment_scores_are_means_over_crops_expanded_to_snippets() -> None:
 def test_full_length_scores_do_not_depend_on_batches_and_padding(
     tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "TOKENS", tokens)
+    monkeypatch.setattr(scoring, "CACHED_TOKENS", tokens)
     store = tiny_store()
     model = _model(store)
     offsets = store.test.offsets
@@ -83,10 +83,9 @@ def test_a_video_longer_than_the_window_is_scored_in_equal_pieces(
 def test_no_batch_exceeds_the_budget_of_tokens_and_of_attention(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scoring, "TOKENS", 100)
     monkeypatch.setattr(scoring, "WINDOW", 20)
     lengths = sorted(np.random.default_rng(0).integers(1, 21, size=200).tolist())
-    batches = list(scoring._batches([(0, 0, length, 0) for length in lengths]))
+    batches = list(scoring._batches([(0, 0, length, 0) for length in lengths], 100))
     assert [row[2] for batch in batches for row in batch] == lengths
     for batch in batches:
         longest = max(row[2] for row in batch)
