@@ -23,6 +23,9 @@ from study.forecast import Forecast, Forecaster
 from study.record import TrialRecord
 from study.space import Params
 
+_SETTLED = 60.0
+"""Seconds after which the share of the time that workers were busy says something."""
+
 
 @dataclass
 class Tally:
@@ -97,8 +100,7 @@ class Tally:
         if self.forecaster is None:
             return None
         now = time.monotonic()
-        settled = self.ended - self.resumed > self.workers
-        busy = self.busy_percent() / 100 if settled else 1.0
+        busy = self.busy_percent() / 100 if now - self.begun > _SETTLED else 1.0
         running = {number: now - since for number, since in self._since.items()}
         return self.forecaster.left(self.workers * busy, running)
 

@@ -618,7 +618,7 @@ NOT_CHECKED = {
     "2.user_attr.meta.config.study.trials",
     *(
         f"2.user_attr.meta.config.execution.{name}"
-        for name in ("gpu", "keep_checkpoints", "retries", "trial_timeout")
+        for name in ("keep_checkpoints", "retries", "trial_timeout")
     ),
     # when and where a trial ran, and why it failed
     *(f"8.user_attr.result.{name}" for name in ("started", "finished", "reason")),
