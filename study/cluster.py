@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import sys
@@ -136,16 +137,20 @@ def has_gpu() -> bool:
     return any(node.get("GPU", 0.0) > 0 for node in _nodes())
 
 
-def gpus() -> list[str]:
+def kinds_of_gpu() -> list[str]:
     """The kinds of GPU that Ray knows of in the machine or cluster; empty where it knows none."""
     names = (name for node in _nodes() if node.get("GPU", 0.0) > 0 for name in node)
     return sorted({name for name in names if name.startswith("accelerator_type:")})
 
 
-def room_on_a_gpu(*, threads: int) -> int:
-    """Trials of ``threads`` CPUs that there are cores for beside one GPU, on the best node."""
+def room_on_a_gpu(*, threads: int, workers: int | None) -> int:
+    """Trials of ``threads`` CPUs that there are cores for beside one GPU, on the best node; with
+    ``workers`` in all no more than each GPU's part of them."""
     nodes = [node for node in _nodes() if node.get("GPU", 0.0) > 0]
-    return max(int(node.get("CPU", 0.0) / max(1.0, node["GPU"]) // threads) for node in nodes)
+    cores = max(int(node.get("CPU", 0.0) / max(1.0, node["GPU"]) // threads) for node in nodes)
+    if workers is None:
+        return cores
+    return min(cores, math.ceil(workers / max(1.0, sum(node["GPU"] for node in nodes))))
 
 
 def room(*, threads: int, gpu: float) -> int:

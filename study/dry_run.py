@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
+from refinevad.errors import InputError
+from study.arms import with_seeds_of
 from study.forecast import Forecaster
-from study.journal import JOURNAL
-from study.ledger import LedgerReader
+from study.ledger import LedgerReader, differences
 from study.proposal import first_proposals
 from study.record import TrialRecord
 from study.screen import interval, plain
@@ -33,7 +34,7 @@ def print_dry_run(
     """The resolved study, its fingerprints, ten configurations and a cost forecast."""
     known = first_proposals(file, file.study.trials if file.arms else file.search.space_filling)
     shown = known[:_SHOWN] or first_proposals(file, _SHOWN)
-    ended = _ended(folder)
+    ended, state = _begun(folder, file)
     forecaster = Forecaster(file, known)
     for record in ended:
         forecaster.take(record)
@@ -53,7 +54,7 @@ def print_dry_run(
     assert left is not None, "something was measured"
     trials = f"{file.study.trials} trials"
     if ended:
-        trials = f"the {file.study.trials - len(ended)} trials left of {file.study.trials}"
+        trials = f"the {max(0, file.study.trials - len(ended))} trials left of {file.study.trials}"
     source = f"the times of {len(ended)} trials"
     if measured:
         source = f"one epoch of {_count(measured, 'configuration')}, measured now"
@@ -64,16 +65,23 @@ def print_dry_run(
         highlight=False,
         soft_wrap=True,
     )
-    state = "exists: a run would resume it" if folder.exists() else "does not exist yet"
     console.print(f"{folder} {state}; nothing was started", highlight=False, soft_wrap=True)
 
 
-def _ended(folder: Path) -> list[TrialRecord]:
-    """What has ended of the study in ``folder``, in the order of its ends."""
-    if not (folder / JOURNAL).is_file():
-        return []
-    records = [record for record in LedgerReader(folder).trials() if record.ended]
-    return sorted(records, key=lambda record: record.finished or 0.0)
+def _begun(folder: Path, file: StudyFile) -> tuple[list[TrialRecord], str]:
+    """What has ended of the study in ``folder``, in the order of its ends, and how it stands."""
+    if not folder.exists():
+        return [], "does not exist yet"
+    try:
+        ledger = LedgerReader(folder)
+    except InputError:  # it has no trial yet, or is no study: a run says which
+        return [], "exists, and has no study yet"
+    old, new = ledger.meta.determinants, file.determinants()
+    if differences(old, with_seeds_of(new, old)):
+        return [], "exists with other settings: a run would say which, and refuse"
+    records = [record for record in ledger.trials() if record.ended]
+    records.sort(key=lambda record: record.finished or 0.0)
+    return records, "exists: a run would resume it"
 
 
 def _measure(

@@ -10,7 +10,7 @@ other.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from study.cluster import gpus, room_on_a_gpu
+from study.cluster import kinds_of_gpu, room_on_a_gpu
 from study.forecast import Forecaster
 from study.ledger import Ledger
 from study.proposal import first_proposals
@@ -114,8 +114,15 @@ class _Trainer:
         self._run.run_epoch()
 
 
-def packed(file: StudyFile, ledger: Ledger, runs: Runs, *, most: int | None) -> tuple[float, str]:
-    """What a trial of a study is to take of a GPU, and why in words.
+def gpu_share(
+    file: StudyFile,
+    ledger: Ledger,
+    runs: Runs,
+    *,
+    workers: int | None,
+    say: Callable[[str], None],
+) -> float:
+    """What a trial of a study is to take of a GPU.
 
     What is measured is written into the ledger, and holds as long as the GPUs are of that kind.
 
@@ -123,27 +130,34 @@ def packed(file: StudyFile, ledger: Ledger, runs: Runs, *, most: int | None) -> 
         file: The study file.
         ledger: Its ledger.
         runs: Starts its trials' runs.
-        most: Trials at once that the user allows; None: any number.
+        workers: Trials at once that the user wants; None: any number.
+        say: Takes lines that tell the user what is done, and why.
     """
-    kinds, threads = gpus(), file.execution.threads
+    kinds, threads = kinds_of_gpu(), file.execution.threads
+    most = room_on_a_gpu(threads=threads, workers=workers)
+    asked = {"gpus": kinds, "threads": threads, "most": most}
     earlier = ledger.packing
-    if earlier is not None and (earlier["gpus"], earlier["threads"]) == (kinds, threads):
-        return 1.0 / earlier["trials"], f"as measured before: {earlier['trials']} trials on a GPU"
+    if earlier is not None and asked.items() <= earlier.items():
+        say(f"as measured before: {earlier['trials']} trials on a GPU")
+        return 1.0 / float(earlier["trials"])
+    if most <= 1:
+        return 1.0
     usual = f"{UNMEASURED:g} of a GPU for each trial"
     left = file.study.trials - sum(record.ended for record in ledger.trials())
     if left < WORTHWHILE:
-        return UNMEASURED, f"{usual}: {left} trials are not worth a measurement"
+        say(f"{usual}: {left} trials are not worth a measurement")
+        return max(UNMEASURED, 1.0 / most)
+    say("measuring how many trials share a GPU, a minute or two …")
     largest = max(first_proposals(file, _CANDIDATES), key=Forecaster(file, []).size)
-    cores = room_on_a_gpu(threads=threads)
     try:
-        found = measure_packing(
-            runs, TrialSpec(0, largest, seed=0), threads=threads, most=min(cores, most or cores)
-        )
+        found = measure_packing(runs, TrialSpec(0, largest, seed=0), threads=threads, most=most)
     except RayError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        return UNMEASURED, f"{usual}: it could not be measured ({reason})"
-    ledger.packing = asdict(found) | {"gpus": kinds, "threads": threads, "params": largest}
-    return found.share, str(found)
+        say(f"{usual}: it could not be measured ({reason})")
+        return max(UNMEASURED, 1.0 / most)
+    ledger.packing = asdict(found) | asked | {"params": largest}
+    say(str(found))
+    return found.share
 
 
 def measure_packing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> Packing:

@@ -97,7 +97,7 @@ class Tally:
 
     def left(self) -> Forecast | None:
         """Time to the end of the study; None: no trial has said anything yet."""
-        if self.forecaster is None:
+        if self.forecaster is None or not self.workers:
             return None
         now = time.monotonic()
         busy = self.busy_percent() / 100 if now - self.begun > _SETTLED else 1.0

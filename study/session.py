@@ -189,11 +189,15 @@ class _Session:
         """What a trial takes of a GPU: given, or measured, now or by an earlier session."""
         if self._file.execution.gpu != "auto":
             return self._file.execution.gpu
-        from study.packing import packed
+        from study.packing import gpu_share
 
-        share, said = packed(self._file, self._ledger, runs, most=self._place.workers)
-        _say(self._console, [said], style="dim")
-        return share
+        return gpu_share(
+            self._file,
+            self._ledger,
+            runs,
+            workers=self._place.workers,
+            say=lambda text: _say(self._console, [text], style="dim"),
+        )
 
     def _runs(self, on_gpu: bool) -> RefineVADRuns:
         from study.trial import RefineVADRuns

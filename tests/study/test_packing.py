@@ -15,7 +15,7 @@ import yaml
 from refinevad.results import EpochRecord, RunResult
 from study import cluster, packing
 from study.ledger import Ledger
-from study.packing import UNMEASURED, measure_packing, packed
+from study.packing import UNMEASURED, gpu_share, measure_packing
 from study.space import StudyFile
 from study.trial import TrialSpec
 from tests.desk import SMALL_STUDY
@@ -96,30 +96,35 @@ def test_trials_that_wait_for_each_other_are_not(gpu: None, ledger: Ledger, tmp_
 
 
 def test_a_packing_is_written_down_and_taken_again(gpu: None, ledger: Ledger) -> None:
-    before = FILE.hash("f")
-    share, words = packed(FILE, ledger, Waits(), most=2)
+    said: list[str] = []
+    share = gpu_share(FILE, ledger, Waits(), workers=2, say=said.append)
     assert share == 0.5
-    assert "epochs/s measured by trials at once: 1: " in words
+    assert said[0].startswith("measuring how many trials share a GPU")
+    assert "epochs/s measured by trials at once: 1: " in said[1]
     assert ledger.packing is not None
     assert ledger.packing["params"]["d_proj"] == 8, "the largest of the space"
-    again, words = packed(FILE, ledger, Waits(fault="not asked"), most=2)
+    again = gpu_share(FILE, ledger, Waits(fault="not asked"), workers=2, say=said.append)
     assert again == share
-    assert words == "as measured before: 2 trials on a GPU"
-    assert FILE.hash("f") == before
+    assert said[2:] == ["as measured before: 2 trials on a GPU"]
+    other = gpu_share(FILE, ledger, Waits(), workers=3, say=said.append)
+    assert other == pytest.approx(1 / 3), "for other workers it is measured anew"
 
 
 def test_what_cannot_be_measured_says_why_and_ends_no_study(gpu: None, ledger: Ledger) -> None:
-    share, words = packed(FILE, ledger, Waits(fault="no such file: x.npy"), most=2)
-    assert share == UNMEASURED
-    assert "it could not be measured (ValueError: no such file: x.npy)" in words
+    said: list[str] = []
+    runs = Waits(fault="no such file: x.npy")
+    assert gpu_share(FILE, ledger, runs, workers=None, say=said.append) == UNMEASURED
+    assert "it could not be measured (ValueError: no such file: x.npy)" in said[-1]
     assert ledger.packing is None
 
 
-def test_a_few_trials_are_not_worth_a_measurement(gpu: None, ledger: Ledger) -> None:
+def test_a_few_trials_or_one_worker_are_not_worth_a_measurement(gpu: None, ledger: Ledger) -> None:
     few = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY))
-    share, words = packed(few, ledger, Waits(), most=2)
-    assert share == UNMEASURED
-    assert "10 trials are not worth a measurement" in words
+    said: list[str] = []
+    assert gpu_share(few, ledger, Waits(), workers=None, say=said.append) == UNMEASURED
+    assert "10 trials are not worth a measurement" in said[0]
+    assert gpu_share(FILE, ledger, Waits(), workers=1, say=said.append) == 1.0
+    assert len(said) == 1
 
 
 def test_the_packing_is_no_part_of_what_determines_a_study() -> None:
