@@ -21,10 +21,10 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
 )
 
-from study.analysis import words
+from study.analysis import sentences
 from study.analysis.importance import importance
-from study.record import TrialRecord
-from tests.study.analysis.known import SPACE, TRUTH, additive, studied
+from study.ledger.records import TrialRecord
+from tests.support.known_functions import SPACE, TRUTH, additive, studied
 
 TRIALS, SPACE_FILLING = 1000, 300
 SHOWN = ("lr", "lambda_cat")
@@ -35,7 +35,7 @@ def ours(records: Sequence[TrialRecord], seed: int) -> dict[str, object]:
     found = importance(records, SPACE, space_filling=SPACE_FILLING, seed=seed)
     seconds = time.perf_counter() - started
     shares = {p.name: p.shares["permutation"] for p in found.parameters}
-    named = {name: words.interval(shares[name]) for name in SHOWN}
+    named = {name: sentences.interval(shares[name]) for name in SHOWN}
     return {"by": "study.importance", "seconds": seconds} | named
 
 

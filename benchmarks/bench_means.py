@@ -19,10 +19,10 @@ from common import alternate, publish, spread
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from refinevad.config import ModelConfig, Runtime, TrainConfig
-from refinevad.model import RefineVAD
-from refinevad.objective import objective
-from refinevad.runtime import resolve_runtime
+from refinevad.config.data import ModelConfig, Runtime, TrainConfig
+from refinevad.models import RefineVAD
+from refinevad.models.refinevad.losses import objective
+from refinevad.training.runtime import resolve_runtime
 
 VIDEOS = 1600
 

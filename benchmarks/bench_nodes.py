@@ -21,16 +21,16 @@ from common import ROOT, publish
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from refinevad.results import EpochRecord
-from study.checkpoints import Checkpoints
-from study.cluster import room, start_ray, stop_ray
-from study.driver import Driver
-from study.interrupt import Interrupt
-from study.ledger import Ledger
-from study.ray_backend import run_trials
-from study.record import digest
-from study.screen import PlainScreen, Tally
-from study.trial import TrialSpec
+from refinevad.training.results import EpochRecord
+from study.backend.cluster import room, start_ray, stop_ray
+from study.backend.interrupt import Interrupt
+from study.backend.tune import run_trials
+from study.ledger.records import digest
+from study.ledger.writer import Ledger
+from study.progress.screen import PlainScreen, Tally
+from study.session.driver import Driver
+from study.trials.checkpoints import Checkpoints
+from study.trials.runner import TrialSpec
 
 SECONDS = 1.0
 CPUS = 2

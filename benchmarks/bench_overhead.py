@@ -20,20 +20,20 @@ from pathlib import Path
 from common import publish
 from rich.console import Console
 
-from refinevad.results import EpochRecord, RunResult
-from study.checkpoints import Checkpoints
-from study.cluster import start_ray, stop_ray
-from study.driver import Driver
-from study.forecast import Forecaster
-from study.interrupt import Interrupt
-from study.ledger import Ledger
-from study.proposal import first_proposals
+from refinevad.training.results import EpochRecord, RunResult
+from study.backend.cluster import start_ray, stop_ray
+from study.backend.interrupt import Interrupt
+from study.backend.tune import run_trials
+from study.config.study_file import StudyFile
+from study.ledger.records import StudyMeta, TrialRecord
+from study.ledger.writer import Ledger
+from study.progress.forecast import Forecaster
+from study.progress.screen import PlainScreen, Tally
 from study.publish import start_publisher, wait_publisher
-from study.ray_backend import run_trials
-from study.record import StudyMeta, TrialRecord
-from study.screen import PlainScreen, Tally
-from study.space import StudyFile
-from study.trial import TrialSpec
+from study.search.proposal import first_proposals
+from study.session.driver import Driver
+from study.trials.checkpoints import Checkpoints
+from study.trials.runner import TrialSpec
 
 EPOCHS = 5
 

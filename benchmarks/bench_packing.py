@@ -21,7 +21,7 @@ from pathlib import Path
 from common import publish, spread
 from made_data import write_features
 
-from refinevad.config import DataConfig
+from refinevad.config.data import DataConfig
 from refinevad.data import prepare
 
 TEST_SHARE = 290 / 1900

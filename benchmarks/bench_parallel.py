@@ -21,9 +21,9 @@ from bench_trial import SIZES, config_of
 from common import publish
 from made_data import make_store
 
-from refinevad.config import Runtime
+from refinevad.config.data import Runtime
 from refinevad.data.store import open_store
-from refinevad.trainer import TrainingRun
+from refinevad.training.run import TrainingRun
 
 MOST_ON_A_GPU = 16
 

@@ -27,10 +27,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.pruning import StoppingRule
-from study.record import TrialRecord, TrialResult
-from study.search import OrderedSearch
-from study.space import Dimension, Params, PruningSection
+from study.config.study_file import Dimension, Params, PruningSection
+from study.ledger.records import TrialRecord, TrialResult
+from study.search.ordered import OrderedSearch
+from study.search.pruning import StoppingRule
 
 MARKS = (100, 300, 1000, 3000, 10_000)
 WINDOW = 64

@@ -14,7 +14,7 @@ from common import alternate, publish, spread
 from plain import loop_shift
 from torch import Tensor
 
-from refinevad.model.shift import adaptive_shift
+from refinevad.models.refinevad.shift import adaptive_shift
 
 BATCH, SEGMENTS, GROUPS = 64, 32, 8
 

@@ -15,10 +15,10 @@ from common import alternate, publish, spread
 from plain import PlainRefineVAD, plain_loss
 from torch import Tensor, nn
 
-from refinevad.config import ModelConfig, Runtime, TrainConfig
-from refinevad.model import RefineVAD
-from refinevad.objective import objective
-from refinevad.runtime import resolve_runtime
+from refinevad.config.data import ModelConfig, Runtime, TrainConfig
+from refinevad.models import RefineVAD
+from refinevad.models.refinevad.losses import objective
+from refinevad.training.runtime import resolve_runtime
 
 BATCH, SEGMENTS, CATEGORIES = 64, 32, 13
 

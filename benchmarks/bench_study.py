@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, publish
 
-from study.forecast import Forecaster
-from study.ledger import LedgerReader
-from study.proof.ledger import recorded_file
-from study.proposal import first_proposals
-from study.record import TrialRecord
+from study.ledger.records import TrialRecord
+from study.ledger.writer import LedgerReader
+from study.progress.forecast import Forecaster
+from study.search.proposal import first_proposals
+from study.verification.ledger import recorded_file
 
 SPACE = """
 study: {name: busy, trials: 100, seed: 1}

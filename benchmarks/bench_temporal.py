@@ -10,7 +10,7 @@ import argparse
 import torch
 from common import publish
 
-from refinevad.complexity import costs
+from refinevad.evaluation.complexity import costs
 
 PAPER_MILLIONS = {"motar": 11.03, "mtn": 14.17, "lgt": 18.63}
 

@@ -23,9 +23,9 @@ from plain import PlainRefineVAD, plain_loss
 from sklearn.metrics import average_precision_score
 from torch.utils.data import DataLoader, TensorDataset
 
-from refinevad.config import Config, DataConfig, ModelConfig, Runtime, TrainConfig
+from refinevad.config.data import Config, DataConfig, ModelConfig, Runtime, TrainConfig
 from refinevad.data import Store
-from refinevad.trainer import train
+from refinevad.training.run import train
 
 
 @dataclass(frozen=True)

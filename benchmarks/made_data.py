@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refinevad.config import DataConfig, FeatureSource
+from refinevad.config.data import DataConfig, FeatureSource
 from refinevad.data import Store, prepare
 
 LONGEST, MEAN = 6749, 239

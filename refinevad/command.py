@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from refinevad.config import Runtime
+from refinevad.config.data import Runtime
 from refinevad.errors import InputError
 
 METRIC_NAMES = {

@@ -17,8 +17,8 @@ from refinevad.command import (
     table,
     to_json,
 )
+from refinevad.config.document import load_config
 from refinevad.data import Store, prepare
-from refinevad.studyfile import load_config
 
 
 def main(argv: list[str]) -> None:
@@ -27,11 +27,11 @@ def main(argv: list[str]) -> None:
     config = load_config(args.config, args.set)
     runtime = runtime_of(args)
 
-    from refinevad import checkpoint
-    from refinevad.evaluation import floor_metrics, test_metrics
-    from refinevad.metrics import category_metrics
-    from refinevad.runtime import resolve_runtime
-    from refinevad.scoring import score_test
+    from refinevad.evaluation.metrics import category_metrics
+    from refinevad.evaluation.scores import score_test
+    from refinevad.evaluation.splits import floor_metrics, test_metrics
+    from refinevad.models import checkpoint
+    from refinevad.training.runtime import resolve_runtime
 
     model, meta = checkpoint.load(args.checkpoint)
     store = prepare(config.data, args.stores)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from refinevad import cli
 from refinevad.command import add_runtime_arguments, make_folder, positive, runtime_of
-from refinevad.config import SNIPPET_FRAMES
+from refinevad.config.data import SNIPPET_FRAMES
 from refinevad.data.annotations import Event, read_annotations, truth
-from refinevad.data.features import BadFile, crop_axes, inspect
+from refinevad.data.npy_file import BadFile, crop_axes, inspect
 from refinevad.errors import InputError
 
 if TYPE_CHECKING:
-    from refinevad.checkpoint import Meta
-    from refinevad.scoring import Length
+    from refinevad.evaluation.scores import Length
+    from refinevad.models.checkpoint import Meta
 
 Array = NDArray[Any]
 
@@ -40,10 +40,10 @@ def main(argv: list[str]) -> None:
     video = args.features.stem
     events = _events(args.annotations, video) if args.annotations else None
 
-    from refinevad import checkpoint
+    from refinevad.evaluation.scores import score_video
     from refinevad.figures import save_png, score_curve
-    from refinevad.runtime import resolve_runtime
-    from refinevad.scoring import score_video
+    from refinevad.models import checkpoint
+    from refinevad.training.runtime import resolve_runtime
 
     model, meta = checkpoint.load(args.checkpoint)
     features = _features(args.features, args.text, meta)
@@ -166,7 +166,7 @@ def _length(args: argparse.Namespace, meta: Meta) -> Length:
 
 def _features(first: Path, text: Path | None, meta: Meta) -> Array:
     """(n, crops, D): the files' features in the order in which the checkpoint reads them."""
-    from refinevad.checkpoint import describe_widths
+    from refinevad.models.checkpoint import describe_widths
 
     reads = f"the checkpoint reads {describe_widths(meta.widths)}"
     if len(meta.widths) == 2 and text is None:
@@ -227,7 +227,7 @@ def _events(path: Path, video: str) -> list[Event]:
 
 
 def _auc(scores: Array, events: list[Event]) -> str:
-    from refinevad.metrics import weighted_auc
+    from refinevad.evaluation.metrics import weighted_auc
 
     positive_frames = truth(events, len(scores)).astype(np.int64)
     value = weighted_auc(scores, positive_frames, SNIPPET_FRAMES - positive_frames)

@@ -31,13 +31,13 @@ from refinevad.command import (
     table,
     to_json,
 )
-from refinevad.config import Config, ObjectiveConfig
+from refinevad.config.data import Config, ObjectiveConfig
+from refinevad.config.document import SECTIONS, load_config, searched_fields
 from refinevad.data import Store, prepare
 from refinevad.errors import InputError
-from refinevad.studyfile import SECTIONS, load_config, searched_fields
 
 if TYPE_CHECKING:
-    from refinevad.results import EpochRecord, RunResult
+    from refinevad.training.results import EpochRecord, RunResult
 
 DEFAULT_SEED = 42
 WEIGHTS = "checkpoint.safetensors"
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     out = make_folder(args.out or Path("runs") / "train" / args.config.stem)
     store = prepare(config.data, args.stores)
 
-    from refinevad.trainer import train
+    from refinevad.training.run import train
 
     seed = DEFAULT_SEED if config.train.seed is None else config.train.seed
     split_seed = DEFAULT_SEED if config.data.split_seed is None else config.data.split_seed
@@ -189,8 +189,8 @@ def _write(
     seeds: dict[str, int],
     seconds: float,
 ) -> None:
-    from refinevad import checkpoint
     from refinevad.figures import save_png, training_curves
+    from refinevad.models import checkpoint
 
     facts = {
         "objective": objective.model_dump(),

@@ -1,4 +1,4 @@
-"""Two studies compared in words."""
+"""Two studies compared in sentences."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from refinevad.errors import InputError
-from study.analysis import words
-from study.analysis.compare import Agreement, Regret, agreement, regret
+from study.analysis import sentences
+from study.analysis.agreement import Agreement, Regret, agreement, regret
 from study.analysis.importance import Importance
-from study.record import best
-from study.screen import plain
-from study.studied import Studied
+from study.ledger.records import best
+from study.ledger.study import Studied
+from study.progress.screen import plain
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def print_comparison(console: Console, found: Comparison) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     for studied, answer in zip(found.studies, found.answers, strict=True):
-        say(f"{studied.name} ({studied.objective}): {words.finding(answer)}")
+        say(f"{studied.name} ({studied.objective}): {sentences.finding(answer)}")
         if not answer.gate.open:
-            say(f"  {words.gate(answer)}", style="bold yellow")
+            say(f"  {sentences.gate(answer)}", style="bold yellow")
     names = ", ".join(found.agreement.names)
     say(f"\nagreement of the rankings over {names}:")
     say(f"  {_agreement(found.agreement)}", style="bold")
@@ -78,7 +78,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
 
 def _agreement(found: Agreement) -> str:
     tau = found.tau
-    said = f"Kendall's tau {words.interval(tau)}"
+    said = f"Kendall's tau {sentences.interval(tau)}"
     if tau.low > 0:
         return f"{said}: the rankings agree"
     if tau.high < 0:

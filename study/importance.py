@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from refinevad import cli
 from refinevad.errors import InputError
-from study.folders import (
+from study.cli import (
     add_bootstraps_argument,
     add_runs_argument,
     add_tracking_argument,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from study.analysis.importance import Importance
-    from study.studied import Studied
+    from study.ledger.study import Studied
 
 
 def main(argv: list[str]) -> int:
@@ -43,9 +43,9 @@ def main(argv: list[str]) -> int:
         return _compare(console, args)
     if args.study is None:
         raise InputError("give --study NAME, or --studies A B to compare two")
-    from study.answers import print_answer, write_answer
-    from study.files import or_stop
-    from study.studied import read_study
+    from refinevad.files import or_stop
+    from study.analysis.answer import print_answer, write_answer
+    from study.ledger.study import read_study
 
     studied = read_study(study_folder(args))
     if studied.file.arms:
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
 
 def _compare(console: Console, args: argparse.Namespace) -> int:
     from study.comparison import compare, print_comparison
-    from study.studied import read_study
+    from study.ledger.study import read_study
 
     one, other = (read_study(study_named(name, args.runs)) for name in args.studies)
     answers = [with_progress(console, studied, args.bootstraps) for studied in (one, other)]
@@ -98,8 +98,8 @@ def _show(console: Console, studied: Studied, found: Importance, uri: str) -> No
 
 def with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
     """The study's importances, with a bar while they are computed."""
-    from study.answers import answer
-    from study.screen import progress_bar
+    from study.analysis.answer import answer
+    from study.progress.screen import progress_bar
 
     with progress_bar(console) as progress:
         task = progress.add_task(f"{studied.name}: forests", total=None)

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
 from refinevad.command import positive
-from study.folders import add_session_arguments, study_named
+from study.cli import add_session_arguments, study_named
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from refinevad.data import Store
+    from study.config.study_file import StudyFile
+    from study.ledger.study import Studied
     from study.reporting.card import Card
-    from study.space import StudyFile
-    from study.studied import Studied
 
 TABLES = {
     "ablation": "Table 3: base, + MoTAR, + category injection, + soft classification",
@@ -46,10 +46,10 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from refinevad.data import prepare
-    from study.screen import Output
+    from study.config.study_file import load_study
+    from study.ledger.study import read_study
+    from study.progress.screen import Output
     from study.sessions import run_study, say_defaults
-    from study.space import load_study
-    from study.studied import read_study
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     wanted = [table for table in TABLES if table in args.tables or "all" in args.tables]
@@ -74,9 +74,9 @@ def _name(args: argparse.Namespace) -> str:
 
 def _files(args: argparse.Namespace, wanted: list[str]) -> dict[str, StudyFile]:
     """The studies of arms that the tables need."""
-    from study.fixed import arms_of
-    from study.studied import read_study
-    from study.tables.arms import COMPARISONS
+    from study.ledger.study import read_study
+    from study.session.variants import arms_of
+    from study.tables.ablations import COMPARISONS
 
     like = read_study(study_named(args.from_study, args.runs)) if args.from_study else None
     needed = [table for table in COMPARISONS if table in wanted]
@@ -104,7 +104,7 @@ def _conclude(
 ) -> None:
     """Makes, prints and keeps the cards, and writes them as a page."""
     from refinevad.command import SYNTHETIC
-    from study.files import or_stop, write_whole
+    from refinevad.files import or_stop, write_whole
     from study.reporting.card import write_card
     from study.reporting.page import render
     from study.reporting.terminal import print_card
@@ -132,8 +132,8 @@ def _conclude(
 
 
 def _obtained(studied: Studied) -> str:
-    from study.record import digest
-    from study.summary import hardware_kinds, hardware_text
+    from study.ledger.records import digest
+    from study.session.summary import hardware_kinds, hardware_text
 
     file = studied.file
     hardware = "; ".join(hardware_text(kind) for kind in hardware_kinds(studied.ended))
@@ -145,7 +145,7 @@ def _obtained(studied: Studied) -> str:
 
 
 def _cards(table: str, studies: Mapping[str, Studied], store: Store) -> list[Card]:
-    from study.tables.arms import COMPARISONS
+    from study.tables.ablations import COMPARISONS
 
     if table in COMPARISONS:
         return [COMPARISONS[table].card(studies[table])]

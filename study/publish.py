@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 
 from refinevad import cli
 from refinevad.errors import InputError
-from study.folders import add_study_arguments, study_folder
+from study.cli import add_study_arguments, study_folder
 from study.tracking import DEFAULT_URI, Publisher, TrackingUnavailable, redact, tracking_address
 
 if TYPE_CHECKING:
-    from study.ledger import LedgerReader
+    from study.ledger.writer import LedgerReader
 
 POLL_SECONDS = 1.0
 LONGEST_PAUSE = 30.0  # between two attempts to reach MLflow
@@ -215,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
-    from study.ledger import LedgerReader
+    from study.ledger.writer import LedgerReader
 
     folder = study_folder(args)
     uri = tracking_address(args.tracking_uri)

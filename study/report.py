@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinevad import cli
-from study.folders import (
+from study.cli import (
     add_bootstraps_argument,
     add_study_arguments,
     add_tracking_argument,
@@ -21,8 +21,8 @@ from study.folders import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from study.ledger.study import Studied
     from study.reporting.card import Card
-    from study.studied import Studied
 
 
 def main(argv: list[str]) -> int:
@@ -31,13 +31,13 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from refinevad.command import SYNTHETIC
+    from refinevad.files import or_stop, write_whole
     from study.analysis.importance import Unanswerable
-    from study.files import or_stop, write_whole
+    from study.ledger.study import read_study
     from study.reporting import overview
-    from study.reporting.arms import arms_card
     from study.reporting.card import Card, read_cards
     from study.reporting.page import render
-    from study.studied import read_study
+    from study.reporting.variants import arms_card
     from study.tracking import tracking_address
 
     uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
@@ -88,12 +88,14 @@ def main(argv: list[str]) -> int:
 
 
 def _importances(console: Console, studied: Studied, bootstraps: int) -> tuple[str, list[Card]]:
-    from study.analysis import words
+    from study.analysis import sentences
     from study.importance import with_progress
     from study.reporting.findings import importance_cards
 
     found = with_progress(console, studied, bootstraps)
-    sentence = f"{words.finding(found)} {words.best_tenth(found) if found.gate.open else ''}"
+    sentence = (
+        f"{sentences.finding(found)} {sentences.best_tenth(found) if found.gate.open else ''}"
+    )
     return sentence.strip(), importance_cards(studied, found)
 
 

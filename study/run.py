@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
 from refinevad.command import positive
-from study.folders import add_session_arguments
+from study.cli import add_session_arguments
 
 if TYPE_CHECKING:
-    from study.session import Outcome, Place
-    from study.space import StudyFile
+    from study.config.study_file import StudyFile
+    from study.session.session import Outcome, Place
 
 
 def main(argv: list[str]) -> int:
@@ -22,8 +22,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
-    from study.screen import Output
-    from study.space import load_study
+    from study.config.study_file import load_study
+    from study.progress.screen import Output
     from study.tracking import tracking_address
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
@@ -37,15 +37,15 @@ def main(argv: list[str]) -> int:
     file.check_against(store.widths, args.space)
     folder = args.runs / file.study.name
     if args.dry_run:
-        from study.dry_run import print_dry_run
-        from study.session import default_workers
+        from study.session.dry_run import print_dry_run
+        from study.session.session import default_workers
 
         workers = args.workers or default_workers(file.execution.threads)
         print_dry_run(console, file, store, workers=workers, folder=folder)
         return 0
 
-    from study.record import best
-    from study.session import Place, run_session
+    from study.ledger.records import best
+    from study.session.session import Place, run_session
 
     place = Place(folder, tracking_uri, args.workers, args.address)
     try:
@@ -65,8 +65,8 @@ def _advice(
     argv: list[str], args: argparse.Namespace, file: StudyFile, place: Place, outcome: Outcome
 ) -> list[str]:
     """The next commands to try, with the flags this one was given."""
-    from study.checkpoints import Checkpoints
-    from study.record import best
+    from study.ledger.records import best
+    from study.trials.checkpoints import Checkpoints
 
     again = _command("study.run", argv)
     lines = ["", "next:"]

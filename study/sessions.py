@@ -7,14 +7,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.fixed import searched_at_default
-from study.screen import plain
+from study.progress.screen import plain
+from study.session.variants import searched_at_default
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from refinevad.data import Store
-    from study.space import StudyFile
+    from study.config.study_file import StudyFile
 
 
 def run_study(
@@ -32,7 +32,7 @@ def run_study(
     Returns:
         False: It was interrupted, and the user was told how to go on.
     """
-    from study.session import Place, run_session
+    from study.session.session import Place, run_session
     from study.tracking import tracking_address
 
     uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, TextIO, cast
 from refinevad import cli
 from refinevad.command import positive
 from refinevad.errors import InputError, Stopped
-from study.folders import add_session_arguments, study_named
+from study.cli import add_session_arguments, study_named
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from refinevad.data import Store
-    from study.arms import SourceSection
-    from study.space import StudyFile
-    from study.studied import Studied
+    from study.config.study_file import StudyFile
+    from study.config.variants import SourceSection
+    from study.ledger.study import Studied
 
 ARMS = {
     "full": {},
@@ -41,10 +41,10 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from refinevad.data import prepare
-    from study.fixed import arms_of
-    from study.screen import Output
+    from study.ledger.study import read_study
+    from study.progress.screen import Output
+    from study.session.variants import arms_of
     from study.sessions import run_study, say_defaults
-    from study.studied import read_study
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     name = args.name or f"transfer_{args.source.stem}_to_{args.target.stem}"
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
 def _target(
     args: argparse.Namespace, name: str, like: list[Studied], source: SourceSection
 ) -> StudyFile:
-    from study.fixed import arms_of
+    from study.session.variants import arms_of
 
     return arms_of(
         args.target,
@@ -96,15 +96,15 @@ def _target(
 
 
 def _unknown(seeds: int) -> SourceSection:
-    from study.arms import SourceSection
+    from study.config.variants import SourceSection
 
     return SourceSection(checkpoints=".", sha256=("",) * seeds)
 
 
 def _checkpoints(folder: Path, seeds: int) -> SourceSection:
     """The models of the source, one for each seed."""
-    from study.arms import SourceSection
-    from study.checkpoints import checkpoint_path
+    from study.config.variants import SourceSection
+    from study.trials.checkpoints import checkpoint_path
 
     hashes = []
     for seed in range(seeds):
@@ -122,7 +122,7 @@ def _require_compatible(
     source: StudyFile, target: StudyFile, stores: list[Store], args: argparse.Namespace
 ) -> None:
     """What a model of the source must share with the target's."""
-    from refinevad.checkpoint import describe_widths
+    from refinevad.models.checkpoint import describe_widths
 
     widths = [describe_widths(store.widths) for store in stores]
     if list(stores[0].widths.items()) != list(stores[1].widths.items()):
@@ -146,11 +146,11 @@ def _conclude(
     source: SourceSection,
     stores: list[Store],
 ) -> None:
-    from study.files import or_stop
+    from refinevad.files import or_stop
+    from study.ledger.study import read_study
     from study.reporting.card import write_card
     from study.reporting.terminal import print_card
     from study.sessions import say
-    from study.studied import read_study
     from study.tables.transfer import agreement_card, transfer_card
     from study.tracking import TrackingUnavailable, show_analysis, tracking_address
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from refinevad import cli
 from refinevad.errors import list_offenders
-from study.folders import add_study_arguments, study_folder
+from study.cli import add_study_arguments, study_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from refinevad.data import Store
-    from study.proof.check import Check
-    from study.record import TrialRecord
-    from study.space import StudyFile
+    from study.config.study_file import StudyFile
+    from study.ledger.records import TrialRecord
+    from study.verification.check import Check
 
 
 class _Report:
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
-    from study.proof.ledger import check_ledger, read, recorded_file
+    from study.verification.ledger import check_ledger, read, recorded_file
 
     folder = study_folder(args)
     report = _Report(Console())
@@ -70,10 +70,10 @@ def main(argv: list[str]) -> int:
     report.say(f"{meta.name} ({folder}): {ended} of {meta.trials} trials have ended")
 
     # From here on torch is needed.
-    from study.proof.data import check_data
-    from study.proof.digest import check_digest
-    from study.proof.results import check_results
-    from study.proof.versions import other_versions
+    from study.verification.data import check_data
+    from study.verification.digest import check_digest
+    from study.verification.results import check_results
+    from study.verification.versions import other_versions
 
     others = other_versions(meta, snapshot.versions)
     report.add(check_ledger(snapshot, meta, file, records))
@@ -91,8 +91,8 @@ def main(argv: list[str]) -> int:
 
 
 def _search(console: Console, file: StudyFile, records: list[TrialRecord]) -> Check:
-    from study.proof.search import check_search
-    from study.screen import progress_bar
+    from study.progress.screen import progress_bar
+    from study.verification.search import check_search
 
     with progress_bar(console) as progress:
         task = progress.add_task("asking trials again", total=len(records))
@@ -107,8 +107,8 @@ def _training(
     folder: Path,
     count: int,
 ) -> Check:
-    from study.proof.training import check_training
-    from study.screen import progress_bar
+    from study.progress.screen import progress_bar
+    from study.verification.training import check_training
 
     with progress_bar(report.console) as progress:
         task = progress.add_task("training again")

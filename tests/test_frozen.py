@@ -17,17 +17,24 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from refinevad import checkpoint
-from refinevad.config import Config, DataConfig, ModelConfig, ObjectiveConfig, Runtime, TrainConfig
-from refinevad.results import RunResult
-from refinevad.runtime import resolve_runtime
-from refinevad.scoring import score_video
-from refinevad.trainer import TrainingRun, train
-from refinevad.transfer import ZeroShotRun
-from study.space import load_study
-from tests.desk import REPOSITORY
-from tests.faults.small_data import write_data
-from tests.refinevad.tiny_store import tiny_store
+from refinevad.config.data import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    Runtime,
+    TrainConfig,
+)
+from refinevad.evaluation.scores import score_video
+from refinevad.models import checkpoint
+from refinevad.training.results import RunResult
+from refinevad.training.run import TrainingRun, train
+from refinevad.training.runtime import resolve_runtime
+from refinevad.training.zero_shot import ZeroShotRun
+from study.config.study_file import load_study
+from tests.support.small_data import write_data
+from tests.support.tiny_store import tiny_store
+from tests.support.workspace import REPOSITORY
 
 FROZEN = Path(__file__).parent / "frozen"
 FP32 = Runtime(device="cpu", precision="fp32")

@@ -7,10 +7,10 @@ reads.
 from refinevad.data.annotations import read_annotations, truth
 from refinevad.data.batches import BalancedBatches, validation_split
 from refinevad.data.build import prepare
+from refinevad.data.datasets import MSAD, UCF, XD, Taxonomy
 from refinevad.data.segments import expand, pool
 from refinevad.data.store import Header, Split, Store, TestSplit, open_store
 from refinevad.data.synthetic import generate
-from refinevad.data.taxonomy import MSAD, UCF, XD, Taxonomy
 
 __all__ = [
     "MSAD",

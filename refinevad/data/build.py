@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from refinevad.config import DataConfig
+from refinevad.config.data import DataConfig
 from refinevad.data import synthetic
 from refinevad.data.locks import locked
 from refinevad.data.packing import fsync_folder, pack, write_durably

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from refinevad.config import FeatureSource
+from refinevad.config.data import FeatureSource
 from refinevad.data.problems import Problems
 from refinevad.errors import InputError
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from refinevad.config import SNIPPET_FRAMES
+from refinevad.config.data import SNIPPET_FRAMES
 from refinevad.data.annotations import truth
-from refinevad.data.features import BadFile
+from refinevad.data.npy_file import BadFile
 from refinevad.data.problems import Problems
 from refinevad.data.segments import borders, pool_rows
 from refinevad.data.sources import Sources, Video

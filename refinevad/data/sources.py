@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from refinevad.config import SNIPPET_FRAMES, DataConfig, FeatureSource
+from refinevad.config.data import SNIPPET_FRAMES, DataConfig, FeatureSource
 from refinevad.data.annotations import Event, read_annotations, truth
+from refinevad.data.datasets import Taxonomy, taxonomy
 from refinevad.data.layouts import Listed, found_videos, label_of, listed_videos
-from refinevad.data.parts import Part, inspect_parts
 from refinevad.data.problems import Problems
-from refinevad.data.taxonomy import Taxonomy, taxonomy
+from refinevad.data.video_files import Part, inspect_parts
 from refinevad.errors import InputError
 
 NO_LABEL = "files whose label is neither in the list nor in the name; use a `path,label` list"

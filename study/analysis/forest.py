@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import qmc
 from sklearn.ensemble import RandomForestRegressor
 
-from study.analysis.encoding import Encoder, Floats, Scale
+from study.space.encoding import Encoder, Floats, Scale
 
 MIN_SAMPLES_LEAF = 2
 

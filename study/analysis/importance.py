@@ -19,11 +19,11 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from refinevad.errors import Stopped
-from study.analysis.encoding import Encoder, Floats
 from study.analysis.forest import Design, Forest, Sample
 from study.analysis.marginals import Effects, Marginals
 from study.analysis.ped_anova import ped_anova
-from study.record import TrialRecord
+from study.ledger.records import TrialRecord
+from study.space.encoding import Encoder, Floats
 
 TREES = 300
 TREES_OF_A_REPLICATE = 32

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree._tree import Tree
 
-from study.analysis.encoding import BINS, Encoder, Floats
+from study.space.encoding import BINS, Encoder, Floats
 
 Pair = tuple[int, int]
 

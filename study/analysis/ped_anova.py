@@ -13,8 +13,8 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.importance._ped_anova.scott_parzen_estimator import ScottParzenEstimator
 
-from study.analysis.encoding import Floats, Scale
 from study.analysis.forest import Sample
+from study.space.encoding import Floats, Scale
 
 BEST = 0.1
 GRID = 50

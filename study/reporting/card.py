@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from refinevad.errors import InputError
-from study.files import write_whole
-from study.pictures.style import save, svg
+from refinevad.files import write_whole
+from study.plots.style import save, svg
 
 _CARD, _TABLE, _PICTURE = "card.json", "table.csv", "picture"
 _TEXTS = ("title", "finding", "caption", "note")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from study.analysis import words
+from study.analysis import sentences
+from study.analysis.answer import METHOD_HEADS, describe, paper_of, pictures
 from study.analysis.importance import METHODS, PROBE, Importance
-from study.answers import METHOD_HEADS, describe, paper_of, pictures
+from study.ledger.study import Studied
 from study.reporting.card import Card
-from study.studied import Studied
 
 _STRONGEST = 6
 
@@ -16,9 +16,9 @@ _STRONGEST = 6
 def importance_cards(studied: Studied, found: Importance) -> list[Card]:
     """Which hyperparameters matter, at which values, whether they interact, whether it settled."""
     drawn = pictures(studied, found)
-    text = words.finding(found)
+    text = sentences.finding(found)
     if found.gate.open:
-        text = f"{text} {words.best_tenth(found)} {words.sentence(words.gate(found))}."
+        text = f"{text} {sentences.best_tenth(found)} {sentences.sentence(sentences.gate(found))}."
     by_value, by_value_caption = drawn["best_by_value"]
     stability, stability_caption = drawn["stability"]
     forest, forest_caption = drawn["importance"]
@@ -51,7 +51,7 @@ def importance_cards(studied: Studied, found: Importance) -> list[Card]:
         cards.append(
             Card(
                 "Do they act together?",
-                words.interactions(found),
+                sentences.interactions(found),
                 _pairs(found),
                 picture,
                 f"{picture_caption}. {caption}.",
@@ -60,7 +60,7 @@ def importance_cards(studied: Studied, found: Importance) -> list[Card]:
     cards.append(
         Card(
             "Has it settled?",
-            words.settled(found).removeprefix("Has it settled? "),
+            sentences.settled(found).removeprefix("Has it settled? "),
             _stages(found),
             stability,
             f"{stability_caption}. {caption}.",
@@ -74,7 +74,7 @@ def _shares(studied: Studied, found: Importance) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for parameter in found.parameters:
         row: dict[str, object] = {"hyperparameter": parameter.name}
-        row |= {METHOD_HEADS[m]: words.interval(parameter.shares[m]) for m in METHODS}
+        row |= {METHOD_HEADS[m]: sentences.interval(parameter.shares[m]) for m in METHODS}
         row["P(first)"] = f"{parameter.first:.2f}"
         if paper:
             row["paper, Table 7"] = (
@@ -82,7 +82,9 @@ def _shares(studied: Studied, found: Importance) -> pd.DataFrame:
             )
         row[""] = "" if parameter.above_noise else "≈ noise"
         rows.append(row)
-    probe: dict[str, object] = {METHOD_HEADS[m]: words.interval(found.probe[m]) for m in METHODS}
+    probe: dict[str, object] = {
+        METHOD_HEADS[m]: sentences.interval(found.probe[m]) for m in METHODS
+    }
     rows.append({"hyperparameter": PROBE} | probe)
     rows += [{"hyperparameter": name, "": "one value only"} for name in found.single]
     return pd.DataFrame(rows).fillna("")
@@ -93,7 +95,7 @@ def _pairs(found: Importance) -> pd.DataFrame:
         [
             {
                 "pair": " and ".join(pair.names),
-                "share of variance": words.interval(pair.share),
+                "share of variance": sentences.interval(pair.share),
                 "": "" if pair.above_noise else "≈ noise",
             }
             for pair in found.interactions[:_STRONGEST]
@@ -104,7 +106,7 @@ def _pairs(found: Importance) -> pd.DataFrame:
 def _stages(found: Importance) -> pd.DataFrame:
     names = [*(p.name for p in found.parameters), PROBE]
     columns = {
-        f"{stage.trials} trials": [words.interval(stage.shares[name]) for name in names]
+        f"{stage.trials} trials": [sentences.interval(stage.shares[name]) for name in names]
         for stage in found.stages
     }
     return pd.DataFrame({"hyperparameter": names} | columns)

@@ -8,13 +8,13 @@ from collections import Counter
 import pandas as pd
 
 from refinevad.command import FLOOR_OF, METRIC_NAMES
-from study.pictures.style import short
-from study.pictures.trials import history, learning_curves, parallel
-from study.record import TrialRecord, best, digest
+from study.ledger.records import TrialRecord, best, digest
+from study.ledger.study import SPLITS, Studied
+from study.plots.style import short
+from study.plots.trials import history, learning_curves, parallel
+from study.progress.screen import clock
 from study.reporting.card import Card
-from study.screen import clock
-from study.studied import SPLITS, Studied
-from study.summary import hardware_kinds, hardware_text
+from study.session.summary import hardware_kinds, hardware_text
 
 _SHOWN = 10
 _BRIEFLY = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}

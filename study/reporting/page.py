@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from study.pictures.style import svg
+from study.plots.style import svg
 from study.reporting.card import Card
 
 _WIDE = 105

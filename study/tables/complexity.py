@@ -6,9 +6,9 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from refinevad.complexity import Cost, costs
-from refinevad.config import ModelConfig
-from study.pictures.style import GRID, INK, PALE, figure, styled
+from refinevad.config.data import ModelConfig
+from refinevad.evaluation.complexity import Cost, costs
+from study.plots.style import GRID, INK, PALE, figure, styled
 from study.reporting.card import Card
 
 NAMES = {"motar": "MoTAR", "mtn": "MTN (RTFM)", "lgt": "LGT-Adapter (VadCLIP)"}

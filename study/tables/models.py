@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from refinevad.categories import confusion, recognition_metrics
-from refinevad.data.taxonomy import XD
-from refinevad.detection import IOUS, class_scores, map_clean, map_vadclip, truth_of
+from refinevad.data.datasets import XD
 from refinevad.errors import Stopped
-from study.analysis.arms import Values, interval, t_interval
-from study.pictures.arms import lines
-from study.pictures.style import heat_map
-from study.reporting.arms import arms_card
+from refinevad.evaluation.localisation import IOUS, class_scores, map_clean, map_vadclip, truth_of
+from refinevad.evaluation.recognition import confusion, recognition_metrics
+from study.analysis.paired import Values, interval, t_interval
+from study.plots.style import heat_map
+from study.plots.variants import lines
 from study.reporting.card import Card
-from study.tables.scored import Scored, score_arms
+from study.reporting.variants import arms_card
+from study.tables.test_scores import Scored, score_arms
 from study.tables.videos import bars_card, curves_card, map_card
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.studied import Studied
+    from study.ledger.study import Studied
 
 ARM = "refinevad"
 _FIGURES = {"tsne": map_card, "curves": curves_card, "bars": bars_card}

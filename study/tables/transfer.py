@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from refinevad.model.core import ANOMALOUS
-from study.checkpoints import checkpoint_path
-from study.pictures.style import heat_map
-from study.reporting.arms import arms_card
+from refinevad.models.refinevad.core import ANOMALOUS
+from study.plots.style import heat_map
 from study.reporting.card import Card
-from study.tables.scored import score_model
+from study.reporting.variants import arms_card
+from study.tables.test_scores import score_model
+from study.trials.checkpoints import checkpoint_path
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.studied import Studied
+    from study.ledger.study import Studied
 
 NAMES = {
     "full": "trained on the target",

@@ -11,15 +11,15 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from refinevad.config import SNIPPET_FRAMES
-from refinevad.metrics import weighted_auc
-from study.pictures.videos import VideoCurve, category_bars, score_curves, video_map
+from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.evaluation.metrics import weighted_auc
+from study.plots.videos import VideoCurve, category_bars, score_curves, video_map
 from study.reporting.card import Card
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.studied import Studied
-    from study.tables.scored import Scored
+    from study.ledger.study import Studied
+    from study.tables.test_scores import Scored
 
 _ABNORMAL = 12
 _NEIGHBOURS = 5

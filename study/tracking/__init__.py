@@ -1,9 +1,9 @@
 """The ledger seen in MLflow. A view: delete it, and `study.publish --rebuild` makes it again."""
 
 from study.tracking.address import tracking_address
-from study.tracking.analysis import show_analysis
+from study.tracking.connection import DEFAULT_URI, TrackingUnavailable, redact
+from study.tracking.findings import show_analysis
 from study.tracking.publisher import Publisher
-from study.tracking.store import DEFAULT_URI, TrackingUnavailable, redact
 
 __all__ = [
     "DEFAULT_URI",

@@ -6,7 +6,7 @@ import os
 import sys
 
 from refinevad.errors import InputError
-from study.tracking.store import DEFAULT_URI, check_address, redact
+from study.tracking.connection import DEFAULT_URI, check_address, redact
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.record import best, digest
-from study.tracking.records import (
+from study.ledger.records import best, digest
+from study.tracking.connection import DEFAULT_URI, connect, reaching, remove_deleted, sqlite_file
+from study.tracking.mapping import (
     STATUS,
     Point,
     milliseconds,
@@ -32,14 +33,13 @@ from study.tracking.records import (
     trial_tags,
     trial_times,
 )
-from study.tracking.store import DEFAULT_URI, connect, reaching, remove_deleted, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-    from study.ledger import LedgerReader
-    from study.record import TrialRecord
+    from study.ledger.records import TrialRecord
+    from study.ledger.writer import LedgerReader
 
 TABLE_SECONDS = 60.0  # how often a running study's trials table is uploaded
 PAGE = 1000  # runs per search request
@@ -279,7 +279,7 @@ class Publisher:
             shown.next_number = points[-1].step + 1
 
     def _upload_tables(self, shown: _Shown, trials: Sequence[TrialRecord]) -> None:
-        from study.summary import trials_table
+        from study.session.summary import trials_table
 
         table = trials_table(trials)
         with tempfile.TemporaryDirectory() as folder:

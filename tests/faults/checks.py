@@ -10,7 +10,7 @@ from collections import Counter
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
-from tests.desk import Desk, Undisturbed, digest_of
+from tests.support.workspace import Desk, Undisturbed, digest_of
 
 
 def ends_undisturbed(desk: Desk, undisturbed: Undisturbed, *arguments: str, **env: str) -> str:

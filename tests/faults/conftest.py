@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Undisturbed, run_undisturbed
-from tests.faults.small_data import study_text, write_data
 from tests.faults.table import Row, write_table
+from tests.support.small_data import study_text, write_data
+from tests.support.workspace import Desk, Undisturbed, run_undisturbed
 
 ROWS = pytest.StashKey[list[Row]]()
 

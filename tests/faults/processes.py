@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.desk import Desk
+from tests.support.workspace import Desk
 
 
 def named(desk: Desk, word: str) -> list[int]:

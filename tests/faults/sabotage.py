@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import study.checkpoints
-import study.files
-import study.journal
-import study.ledger
-import study.session
-import study.summary
+import refinevad.files
+import study.ledger.journal
+import study.ledger.writer
+import study.session.session
+import study.session.summary
 from refinevad import cli
+from study.ledger.writer import Ledger
+from study.trials.checkpoints import Checkpoints
 
 SIGNAL = signal.Signals[os.environ.get("SABOTAGE", "SIGKILL")]
 
@@ -76,25 +77,23 @@ def _writes(name: str) -> Callable[[int], bool]:
     return lambda handle: name in str(Path(f"/proc/self/fd/{handle}").readlink())
 
 
-Ledger, Checkpoints = study.ledger.Ledger, study.checkpoints.Checkpoints
-
 MOMENTS: dict[str, Callable[[int], None]] = {
     # a trial's way through the driver
     "asked": lambda n: after(Ledger, "begin", n),
     "result": lambda n: before(Ledger, "finish", n),
-    "checkpoint": lambda n: half_way(study.files, _writes(".safetensors"), n),
+    "checkpoint": lambda n: half_way(refinevad.files, _writes(".safetensors"), n),
     "checkpoint-kept": lambda n: after(Checkpoints, "save", n),
     "recorded": lambda n: after(Ledger, "finish", n),
     "ranked": lambda n: after(Checkpoints, "rank", n),
     # the ledger's own writes: the N-th of the session
-    "write": lambda n: half_way(study.journal, _writes("journal.log"), n),
-    "written": lambda n: after(study.journal, "write_all", n),
+    "write": lambda n: half_way(study.ledger.journal, _writes("journal.log"), n),
+    "written": lambda n: after(study.ledger.journal, "write_all", n),
     # the beginning and the end of a study
-    "created": lambda n: after(study.ledger.JournalStorage, "create_new_study", n),
-    "study.yaml": lambda n: half_way(study.files, _writes("study.yaml"), n),
-    "trials.csv": lambda n: half_way(study.files, _writes("trials.csv"), n),
-    "summary": lambda n: before(study.summary, "_print_metrics", n),
-    "summary-said": lambda n: after(study.session, "print_summary", n),
+    "created": lambda n: after(study.ledger.writer.JournalStorage, "create_new_study", n),
+    "study.yaml": lambda n: half_way(refinevad.files, _writes("study.yaml"), n),
+    "trials.csv": lambda n: half_way(refinevad.files, _writes("trials.csv"), n),
+    "summary": lambda n: before(study.session.summary, "_print_metrics", n),
+    "summary-said": lambda n: after(study.session.session, "print_summary", n),
 }
 
 

@@ -16,8 +16,8 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.desk import REPOSITORY
 from tests.faults.processes import children, kill, until
+from tests.support.workspace import REPOSITORY
 
 PASSWORD = "s3cret-pass"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger import LedgerReader
-from tests.desk import REPOSITORY, Desk, Undisturbed, digest_of
+from study.ledger.writer import LedgerReader
 from tests.faults.checks import ended_undisturbed
 from tests.faults.conftest import Fault
+from tests.support.workspace import REPOSITORY, Desk, Undisturbed, digest_of
 
 pytestmark = pytest.mark.slow
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study.ledger import LedgerReader
-from tests.desk import REPOSITORY, Desk, Undisturbed, digest_of, wait_for_results
+from study.ledger.writer import LedgerReader
 from tests.faults.checks import ends_undisturbed, nothing_left_running, only_line, short
 from tests.faults.conftest import Fault
-from tests.faults.small_data import study_text, write_data
+from tests.support.small_data import study_text, write_data
+from tests.support.workspace import REPOSITORY, Desk, Undisturbed, digest_of, wait_for_results
 
 pytestmark = pytest.mark.slow
 

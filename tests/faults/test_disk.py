@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Undisturbed, digest_of, wait_for_results
 from tests.faults.checks import (
     ends_undisturbed,
     final_records,
@@ -24,6 +23,7 @@ from tests.faults.checks import (
     short,
 )
 from tests.faults.conftest import Fault
+from tests.support.workspace import Desk, Undisturbed, digest_of, wait_for_results
 
 pytestmark = pytest.mark.slow
 

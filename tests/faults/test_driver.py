@@ -12,7 +12,6 @@ import time
 
 import pytest
 
-from tests.desk import Desk, Undisturbed, digest_of, wait_for_results
 from tests.faults.checks import (
     ended_undisturbed,
     ends_undisturbed,
@@ -21,6 +20,7 @@ from tests.faults.checks import (
     short,
 )
 from tests.faults.conftest import Fault
+from tests.support.workspace import Desk, Undisturbed, digest_of, wait_for_results
 
 MOMENTS = {
     "asked:3": "trial 2 asked, not yet started",

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from optuna.storages.journal._storage import JournalOperation
 
-from study.files import CannotWrite
-from study.journal import JOURNAL
-from study.ledger import Ledger, LedgerReader
-from study.record import digest
-from tests.desk import Desk, Undisturbed, digest_of
+from refinevad.files import CannotWrite
+from study.ledger.journal import JOURNAL
+from study.ledger.records import digest
+from study.ledger.writer import Ledger, LedgerReader
 from tests.faults.checks import ended_undisturbed, only_line, short
 from tests.faults.conftest import Fault
 from tests.study.test_ledger import META, begin, result
+from tests.support.workspace import Desk, Undisturbed, digest_of
 
 SEED = 3
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.desk import Desk, Undisturbed, wait_for_results
 from tests.faults.checks import ended_undisturbed, ends_undisturbed, only_line, unplaced
 from tests.faults.conftest import Fault
 from tests.faults.processes import children, kill, until
 from tests.faults.test_workers import attempts, troubled
+from tests.support.workspace import Desk, Undisturbed, wait_for_results
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Undisturbed, wait_for_results
 from tests.faults.checks import (
     ended_undisturbed,
     ends_undisturbed,
     nothing_left_running,
 )
 from tests.faults.conftest import Fault
+from tests.support.workspace import Desk, Undisturbed, wait_for_results
 
 pytestmark = pytest.mark.slow
 

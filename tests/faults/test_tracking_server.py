@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Undisturbed, digest_of, wait_for_results
 from tests.faults.checks import ended_undisturbed
 from tests.faults.conftest import Fault
 from tests.faults.processes import until
@@ -28,6 +27,7 @@ from tests.faults.servers import (
 )
 from tests.faults.test_workers import troubled
 from tests.study.test_tracking import shown
+from tests.support.workspace import Desk, Undisturbed, digest_of, wait_for_results
 
 pytestmark = pytest.mark.slow
 

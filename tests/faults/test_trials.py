@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from study.ledger import LedgerReader
-from tests.desk import Desk, run_undisturbed, wait_for_results
+from study.ledger.writer import LedgerReader
 from tests.faults.checks import ends_undisturbed
 from tests.faults.conftest import Fault
+from tests.support.workspace import Desk, run_undisturbed, wait_for_results
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger import LedgerReader
-from tests.desk import Desk, Undisturbed, digest_of, wait_for_results
+from study.ledger.writer import LedgerReader
 from tests.faults.checks import (
     ended_undisturbed,
     ends_undisturbed,
@@ -21,6 +20,7 @@ from tests.faults.checks import (
 )
 from tests.faults.conftest import Fault
 from tests.faults.processes import kill, named, until, workers
+from tests.support.workspace import Desk, Undisturbed, digest_of, wait_for_results
 
 
 def troubled(troubles: dict[int, str]) -> tuple[str, ...]:

@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import study.trial
+import study.trials.runner
 from refinevad import cli
-from refinevad.results import EpochRecord, RunResult
+from refinevad.training.results import EpochRecord, RunResult
 from study.run import main
-from study.trial import RefineVADRuns, Run, TrialSpec
+from study.trials.runner import RefineVADRuns, Run, TrialSpec
 
 GIGABYTE = 1024**3
 
@@ -127,5 +127,5 @@ if __name__ == "__main__":
     def troubled(*arguments: object) -> RefineVADRuns:
         return TroubledRuns(*arguments, troubles=troubles, folder=Path.cwd())  # type: ignore
 
-    study.trial.RefineVADRuns = troubled  # type: ignore[assignment,misc]
+    study.trials.runner.RefineVADRuns = troubled  # type: ignore[assignment,misc]
     cli.run(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refinevad.categories import category_recall, confusion, recognition_metrics
+from refinevad.evaluation.recognition import category_recall, confusion, recognition_metrics
 
 PROBS = np.array(
     [

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config import ModelConfig
-from refinevad.model.core import CORE, category_weights, pooling_weights
+from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.core import CORE, category_weights, pooling_weights
 
 torch.set_num_threads(1)
 

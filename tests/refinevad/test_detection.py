@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refinevad.detection import (
+from refinevad.evaluation.localisation import (
     IOUS,
     Array,
     DetectionMAP,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from refinevad.model.dropout import Dropout
+from refinevad.layers.dropout import Dropout
 
 torch.set_num_threads(1)
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from refinevad import checkpoint, cli, evaluate
-from refinevad.config import ModelConfig
+from refinevad import cli, evaluate
+from refinevad.config.data import ModelConfig
+from refinevad.config.document import load_config
 from refinevad.data import Store, prepare
-from refinevad.metrics import frame_metrics, video_label_floor
-from refinevad.model import RefineVAD
-from refinevad.scoring import score_test
-from refinevad.studyfile import load_config
+from refinevad.evaluation.metrics import frame_metrics, video_label_floor
+from refinevad.evaluation.scores import score_test
+from refinevad.models import RefineVAD, checkpoint
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refinevad.data import features
-from refinevad.data.features import BadFile, crop_axes, inspect
+from refinevad.data import npy_file
+from refinevad.data.npy_file import BadFile, crop_axes, inspect
 
 
 def saved(folder: Path, array: Any, **options: Any) -> Path:
@@ -32,15 +32,15 @@ def problem_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("array", "problem"),
     [
-        (np.zeros(7, np.float32), features.WRONG_NDIM),
-        (np.zeros((2, 2, 2, 2), np.float32), features.WRONG_NDIM),
-        (np.zeros((0, 4), np.float32), features.EMPTY),
-        (np.zeros((3, 4), np.complex64), features.NOT_NUMBERS),
-        (np.array([["a", "b"]]), features.NOT_NUMBERS),
-        (np.array([[1.0, np.nan]]), features.NOT_FINITE),
-        (np.array([[1.0, -np.inf]], np.float16), features.NOT_FINITE),
-        (np.array([[1.0, 70000.0]], np.float32), features.OVERFLOW),
-        (np.array([[1.0, -70000.0]], np.float32), features.OVERFLOW),
+        (np.zeros(7, np.float32), npy_file.WRONG_NDIM),
+        (np.zeros((2, 2, 2, 2), np.float32), npy_file.WRONG_NDIM),
+        (np.zeros((0, 4), np.float32), npy_file.EMPTY),
+        (np.zeros((3, 4), np.complex64), npy_file.NOT_NUMBERS),
+        (np.array([["a", "b"]]), npy_file.NOT_NUMBERS),
+        (np.array([[1.0, np.nan]]), npy_file.NOT_FINITE),
+        (np.array([[1.0, -np.inf]], np.float16), npy_file.NOT_FINITE),
+        (np.array([[1.0, 70000.0]], np.float32), npy_file.OVERFLOW),
+        (np.array([[1.0, -70000.0]], np.float32), npy_file.OVERFLOW),
     ],
 )
 def test_each_kind_of_bad_array_has_its_own_message(
@@ -51,10 +51,10 @@ def test_each_kind_of_bad_array_has_its_own_message(
 
 def test_object_arrays_and_pickles_are_never_loaded(tmp_path: Path) -> None:
     array = np.array([{"a": 1}], dtype=object)
-    assert problem_of(saved(tmp_path, array, allow_pickle=True)) == features.PICKLED
+    assert problem_of(saved(tmp_path, array, allow_pickle=True)) == npy_file.PICKLED
     path = tmp_path / "video.npy"
     path.write_bytes(pickle.dumps(np.zeros((2, 2))))
-    assert problem_of(path) == features.PICKLED
+    assert problem_of(path) == npy_file.PICKLED
 
 
 def test_a_file_cut_anywhere_is_called_truncated(tmp_path: Path) -> None:
@@ -62,14 +62,14 @@ def test_a_file_cut_anywhere_is_called_truncated(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        assert problem_of(path) == features.TRUNCATED, size
+        assert problem_of(path) == npy_file.TRUNCATED, size
 
 
 def test_other_files_and_missing_ones_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "video.npy"
-    assert problem_of(path) == features.MISSING
+    assert problem_of(path) == npy_file.MISSING
     path.write_bytes(b"PK\x03\x04 this is a zip archive")
-    assert problem_of(path) == features.NOT_NPY
+    assert problem_of(path) == npy_file.NOT_NPY
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -87,7 +87,7 @@ def test_blocks_are_the_rows_of_the_array(tmp_path: Path, axis: int | None, orde
 
 def test_the_crop_axis_is_the_one_of_size_5_or_10() -> None:
     assert crop_axes([(32, 512), (99, 10, 512), (10, 99, 512), (5, 99, 512)]) == [None, 1, 0, 0]
-    assert crop_axes([(99, 7, 512)]) == [features.NO_CROP_AXIS]
+    assert crop_axes([(99, 7, 512)]) == [npy_file.NO_CROP_AXIS]
 
 
 def test_the_other_files_settle_a_video_of_ten_snippets() -> None:
@@ -98,4 +98,4 @@ def test_the_other_files_settle_a_video_of_ten_snippets() -> None:
 
 
 def test_a_crop_axis_that_nothing_settles_is_asked_for() -> None:
-    assert crop_axes([(10, 10, 8)]) == [features.AMBIGUOUS]
+    assert crop_axes([(10, 10, 8)]) == [npy_file.AMBIGUOUS]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config import ModelConfig
-from refinevad.model.injection import (
+from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.injection import (
     INJECTIONS,
     AddNorm,
     CrossAttention,

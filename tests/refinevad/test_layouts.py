@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refinevad.config import FeatureSource
+from refinevad.config.data import FeatureSource
 from refinevad.data import prepare
 from refinevad.data.layouts import LAYOUTS as KNOWN
 from refinevad.data.layouts import label_of, listed_videos, locate, read_list
 from refinevad.data.problems import Problems
 from refinevad.data.segments import pool
 from refinevad.errors import InputError
-from tests.refinevad.datasets import LABELS, LAYOUTS, Layout, benchmark
+from tests.support.datasets import LABELS, LAYOUTS, Layout, benchmark
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
-from refinevad.metrics import (
+from refinevad.evaluation.metrics import (
     category_metrics,
     frame_metrics,
     video_label_floor,

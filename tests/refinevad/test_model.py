@@ -10,10 +10,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from refinevad.config import ModelConfig, TrainConfig
+from refinevad.config.data import ModelConfig, TrainConfig
 from refinevad.errors import InputError
-from refinevad.model import Output, RefineVAD
-from refinevad.objective import mil_loss, objective, top_k_mean
+from refinevad.models import Output, RefineVAD
+from refinevad.models.refinevad.losses import mil_loss, objective, top_k_mean
 
 torch.set_num_threads(1)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config import ModelConfig, TrainConfig
-from refinevad.model import Output, RefineVAD
-from refinevad.objective import (
+from refinevad.config.data import ModelConfig, TrainConfig
+from refinevad.models import Output, RefineVAD
+from refinevad.models.refinevad.losses import (
     Losses,
     category_loss,
     gmm_loss,

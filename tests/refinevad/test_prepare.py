@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refinevad import cli, prepare
-from tests.refinevad.datasets import benchmark
+from tests.support.datasets import benchmark
 
 
 def study_file(folder: Path, text: str) -> str:

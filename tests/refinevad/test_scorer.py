@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from refinevad.config import ModelConfig
-from refinevad.model.scorer import SnippetScorer, TwoPassBatchNorm
+from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.scorer import SnippetScorer, TwoPassBatchNorm
 
 torch.set_num_threads(1)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from refinevad import scoring
-from refinevad.config import ModelConfig
+from refinevad.config.data import ModelConfig
 from refinevad.data import expand
-from refinevad.metrics import frame_metrics
-from refinevad.model import RefineVAD
-from refinevad.scoring import score_segments, score_snippets, score_test, score_video
-from tests.refinevad.tiny_store import tiny_store
+from refinevad.evaluation import scores as scoring_module
+from refinevad.evaluation.metrics import frame_metrics
+from refinevad.evaluation.scores import score_segments, score_snippets, score_test, score_video
+from refinevad.models import RefineVAD
+from tests.support.tiny_store import tiny_store
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 torch.set_num_threads(1)
@@ -53,7 +53,7 @@ def test_segment_scores_are_means_over_crops_expanded_to_snippets() -> None:
 def test_full_length_scores_do_not_depend_on_batches_and_padding(
     tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "CACHED_TOKENS", tokens)
+    monkeypatch.setattr(scoring_module, "CACHED_TOKENS", tokens)
     store = tiny_store()
     model = _model(store)
     offsets = store.test.offsets
@@ -70,7 +70,7 @@ def test_full_length_scores_do_not_depend_on_batches_and_padding(
 def test_a_video_longer_than_the_window_is_scored_in_equal_pieces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scoring, "WINDOW", 10)
+    monkeypatch.setattr(scoring_module, "WINDOW", 10)
     store = tiny_store(crops=1)
     model = _model(store)
     rows = np.random.default_rng(0).normal(size=(24, 1, 12)).astype(np.float16)
@@ -83,9 +83,9 @@ def test_a_video_longer_than_the_window_is_scored_in_equal_pieces(
 def test_no_batch_exceeds_the_budget_of_tokens_and_of_attention(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scoring, "WINDOW", 20)
+    monkeypatch.setattr(scoring_module, "WINDOW", 20)
     lengths = sorted(np.random.default_rng(0).integers(1, 21, size=200).tolist())
-    batches = list(scoring._batches([(0, 0, length, 0) for length in lengths], 100))
+    batches = list(scoring_module._batches([(0, 0, length, 0) for length in lengths], 100))
     assert [row[2] for batch in batches for row in batch] == lengths
     for batch in batches:
         longest = max(row[2] for row in batch)

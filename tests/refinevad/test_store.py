@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refinevad.config import DataConfig
-from refinevad.data import build, features, open_store, packing, prepare, sources, synthetic
+from refinevad.config.data import DataConfig
+from refinevad.data import build, npy_file, open_store, packing, prepare, sources, synthetic
 from refinevad.data.segments import pool
 from refinevad.data.store import ARRAYS
 from refinevad.errors import InputError
-from tests.refinevad.datasets import Benchmark, benchmark, write_text_features
+from tests.support.datasets import Benchmark, benchmark, write_text_features
 
 
 @pytest.fixture
@@ -351,9 +351,9 @@ def test_every_bad_file_is_named_in_one_message(bench: Benchmark, stores: Path) 
     message = refusal(bench.config(), stores)
     for problem in (
         sources.WIDTHS_DIFFER,
-        features.NOT_FINITE,
-        features.TRUNCATED,
-        features.MISSING,
+        npy_file.NOT_FINITE,
+        npy_file.TRUNCATED,
+        npy_file.MISSING,
         sources.UNKNOWN_VIDEO,
     ):
         assert f"{problem} (1):" in message
@@ -398,15 +398,15 @@ ARSON = "Arson009_x264  Arson  100  200  -1  -1  \n"
             sources.NORMAL_WITH_EVENT,
             "Normal_Videos_005",
         ),
-        (lambda b: broken(b, "Arson001_x264", np.zeros(6)), features.WRONG_NDIM, "Arson001"),
+        (lambda b: broken(b, "Arson001_x264", np.zeros(6)), npy_file.WRONG_NDIM, "Arson001"),
         (
             lambda b: broken(b, "Arson001_x264", np.full((40, 6), 1e6)),
-            features.OVERFLOW,
+            npy_file.OVERFLOW,
             "Arson001",
         ),
         (
             lambda b: b.file("Arson001_x264").write_bytes(b"\x80\x04\x95."),
-            features.PICKLED,
+            npy_file.PICKLED,
             "Arson001",
         ),
     ],

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from refinevad.config.document import load_config, parse_value, read_document, searched_fields
 from refinevad.errors import InputError
-from refinevad.studyfile import load_config, parse_value, read_document, searched_fields
 
 GOOD = """\
 study: {name: x}

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refinevad.config import DataConfig
+from refinevad.config.data import DataConfig
 from refinevad.data import Store, generate, prepare
 from refinevad.data.annotations import read_annotations
 from refinevad.data.synthetic import Kind
-from refinevad.metrics import frame_metrics
+from refinevad.evaluation.metrics import frame_metrics
 
 KINDS: tuple[Kind, ...] = ("ucf-like", "xd-like")
 

@@ -12,14 +12,14 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from refinevad.complexity import costs, flops
-from refinevad.config import ModelConfig
-from refinevad.model import RefineVAD
-from refinevad.model.core import category_weights
-from refinevad.model.lgt import LGTAdapter, WindowBlock, likeness, nearness, quick_gelu
-from refinevad.model.mtn import MTN, NonLocal
-from refinevad.model.temporal import TEMPORAL
-from refinevad.scoring import score_snippets
+from refinevad.config.data import ModelConfig
+from refinevad.evaluation.complexity import costs, flops
+from refinevad.evaluation.scores import score_snippets
+from refinevad.layers.lgt import LGTAdapter, WindowBlock, likeness, nearness, quick_gelu
+from refinevad.layers.mtn import MTN, NonLocal
+from refinevad.models import RefineVAD
+from refinevad.models.refinevad.core import category_weights
+from refinevad.models.refinevad.temporal import TEMPORAL
 
 SMALL: dict[str, Any] = {
     "d_model": 16, "d_proj": 8, "d_emb": 8, "encoder_feedforward": 16, "shift_groups": 4,

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refinevad import checkpoint, cli, train
-from refinevad.config import DataConfig, ModelConfig, TrainConfig
+from refinevad import cli, train
+from refinevad.config.data import DataConfig, ModelConfig, TrainConfig
+from refinevad.config.document import load_config
 from refinevad.data import prepare
-from refinevad.evaluation import test_metrics as metrics_of_test_set
-from refinevad.scoring import score_test
-from refinevad.studyfile import load_config
+from refinevad.evaluation.scores import score_test
+from refinevad.evaluation.splits import test_metrics as metrics_of_test_set
+from refinevad.models import checkpoint
 
 STUDY = """\
 data: {synthetic: ucf-like}

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from refinevad.config import Config, ObjectiveConfig, Runtime
+from refinevad.config.data import Config, ObjectiveConfig, Runtime
 from refinevad.data import validation_split
 from refinevad.errors import InputError
-from refinevad.metrics import frame_metrics, video_label_floor, video_metrics
-from refinevad.model import RefineVAD
-from refinevad.results import RunResult
-from refinevad.schedule import learning_rate
-from refinevad.scoring import score_segments, score_test
-from refinevad.trainer import TrainingRun, train
-from tests.refinevad.tiny_store import tiny_store
+from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video_metrics
+from refinevad.evaluation.scores import score_segments, score_test
+from refinevad.models import RefineVAD
+from refinevad.training.results import RunResult
+from refinevad.training.run import TrainingRun, train
+from refinevad.training.schedule import learning_rate
+from tests.support.tiny_store import tiny_store
 
 TEST = ObjectiveConfig(metric="auc", split="test")
 CPU = Runtime(device="cpu", precision="fp32")

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from refinevad import checkpoint
-from refinevad.config import Config, ObjectiveConfig, Runtime
+from refinevad.config.data import Config, ObjectiveConfig, Runtime
 from refinevad.errors import InputError
-from refinevad.evaluation import test_metrics as metrics_of
-from refinevad.model import RefineVAD
-from refinevad.results import RunResult
-from refinevad.scoring import score_test
-from refinevad.trainer import TrainingRun, train
-from refinevad.transfer import ZeroShotRun, take_categories
-from tests.refinevad.tiny_store import tiny_store
+from refinevad.evaluation.scores import score_test
+from refinevad.evaluation.splits import test_metrics as metrics_of
+from refinevad.models import RefineVAD, checkpoint
+from refinevad.training.results import RunResult
+from refinevad.training.run import TrainingRun, train
+from refinevad.training.zero_shot import ZeroShotRun, take_categories
+from tests.support.tiny_store import tiny_store
 
 CPU = Runtime(device="cpu", precision="fp32")
 CONFIG = Config.model_validate(

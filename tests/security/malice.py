@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from refinevad import cli
-from tests.desk import REPOSITORY
+from tests.support.workspace import REPOSITORY
 
 
 class Payload:

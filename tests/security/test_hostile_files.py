@@ -14,12 +14,11 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
-from refinevad import checkpoint
-from refinevad.config import ModelConfig
-from refinevad.model import RefineVAD
-from tests.desk import SMALL_STUDY
-from tests.refinevad.datasets import Benchmark, benchmark
+from refinevad.config.data import ModelConfig
+from refinevad.models import RefineVAD, checkpoint
 from tests.security.malice import call, refusal
+from tests.support.datasets import Benchmark, benchmark
+from tests.support.workspace import SMALL_STUDY
 
 MODEL = ModelConfig(d_model=8, d_proj=4, d_emb=4, encoder_feedforward=8)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from study.ledger import Ledger
+from study.ledger.writer import Ledger
 from tests.security.malice import call, refusal
-from tests.study.made_ledger import made, meta
+from tests.support.ledgers import made, meta
 
 Lines = list[dict[str, Any]]
 

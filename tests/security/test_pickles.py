@@ -12,11 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from refinevad import checkpoint
-from refinevad.config import ModelConfig
-from refinevad.model import RefineVAD
-from tests.desk import REPOSITORY, SMALL_STUDY
-from tests.refinevad.datasets import LAYOUTS, Layout, benchmark, write_text_features
+from refinevad.config.data import ModelConfig
+from refinevad.models import RefineVAD, checkpoint
 from tests.security.malice import (
     ARRAYS,
     CHECKPOINTS,
@@ -25,6 +22,8 @@ from tests.security.malice import (
     run,
     torch_pickle,
 )
+from tests.support.datasets import LAYOUTS, Layout, benchmark, write_text_features
+from tests.support.workspace import REPOSITORY, SMALL_STUDY
 
 Writer = Callable[[Path, Path], None]
 

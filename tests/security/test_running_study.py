@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import SMALL_STUDY, Desk, wait_for_results
+from tests.support.workspace import SMALL_STUDY, Desk, wait_for_results
 
 PASSWORD, DECODED, TOKEN = "s3cr%40t-pw", "s3cr@t-pw", "t0ken-value"
 ADDRESS = f"http://anna:{PASSWORD}@127.0.0.1:1/x?token={TOKEN}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import SMALL_STUDY, Desk
+from tests.support.workspace import SMALL_STUDY, Desk
 
 RAY = Path(sys.executable).with_name("ray")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import SMALL_STUDY, Desk, Undisturbed, run_undisturbed
+from tests.support.workspace import SMALL_STUDY, Desk, Undisturbed, run_undisturbed
 
 
 @pytest.fixture

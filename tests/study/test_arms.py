@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from refinevad.errors import InputError
-from study.arms import ArmSearch
-from study.proposal import ordered_search, propose
-from study.space import StudyFile, load_study
-from study.studied import read_study
-from tests.desk import SMALL_STUDY, Desk, digest_of
+from study.config.study_file import StudyFile, load_study
+from study.config.variants import ArmSearch
+from study.ledger.study import read_study
+from study.search.proposal import ordered_search, propose
+from tests.support.workspace import SMALL_STUDY, Desk, digest_of
 
 ARMS = """
 study: {name: small, seed: 7}

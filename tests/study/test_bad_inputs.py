@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.desk import REPOSITORY, SMALL_STUDY, Desk
-from tests.refinevad.datasets import Benchmark, benchmark
+from tests.support.datasets import Benchmark, benchmark
+from tests.support.workspace import REPOSITORY, SMALL_STUDY, Desk
 
 Spoil = Callable[[Benchmark], object]
 

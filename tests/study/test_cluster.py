@@ -15,10 +15,10 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinevad.data import open_store, prepare
-from study.shipping import CACHE, Shipment, ship
-from study.space import load_study
-from tests import hosts
-from tests.desk import Desk, wait_for_results
+from study.backend.store_on_node import CACHE, Shipment, ship
+from study.config.study_file import load_study
+from tests.support import hosts
+from tests.support.workspace import Desk, wait_for_results
 
 
 @pytest.fixture

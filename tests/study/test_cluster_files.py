@@ -15,7 +15,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from study.run import _parser
-from tests.desk import REPOSITORY
+from tests.support.workspace import REPOSITORY
 
 CLUSTER = REPOSITORY / "cluster"
 LAUNCHERS = ("ray-cluster.yaml", "ray-local.yaml")

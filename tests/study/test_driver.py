@@ -11,14 +11,14 @@ import yaml
 from rich.console import Console
 
 from refinevad.errors import Stopped
-from study.checkpoints import Checkpoints
-from study.driver import Driver
-from study.ledger import Ledger, LedgerReader
-from study.record import StudyMeta, TrialResult, digest
-from study.screen import PlainScreen, Tally
-from study.space import StudyFile
-from study.trial import TrialOutcome, TrialSpec
-from tests.desk import SMALL_STUDY
+from study.config.study_file import StudyFile
+from study.ledger.records import StudyMeta, TrialResult, digest
+from study.ledger.writer import Ledger, LedgerReader
+from study.progress.screen import PlainScreen, Tally
+from study.session.driver import Driver
+from study.trials.checkpoints import Checkpoints
+from study.trials.runner import TrialOutcome, TrialSpec
+from tests.support.workspace import SMALL_STUDY
 
 
 class Bench:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from study.dry_run import _begun, _unlike
-from study.forecast import Forecaster
-from study.proposal import first_proposals
-from tests.desk import SMALL_STUDY
+from study.progress.forecast import Forecaster
+from study.search.proposal import first_proposals
+from study.session.dry_run import _begun, _unlike
 from tests.study.test_driver import Bench
+from tests.support.workspace import SMALL_STUDY
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from study.forecast import COVERAGE, Forecaster
-from study.proposal import first_proposals
-from study.record import TrialRecord
-from study.space import Params, StudyFile
-from tests.desk import SMALL_STUDY
+from study.config.study_file import Params, StudyFile
+from study.ledger.records import TrialRecord
+from study.progress.forecast import COVERAGE, Forecaster
+from study.search.proposal import first_proposals
+from tests.support.workspace import SMALL_STUDY
 
 TEXT = """
 study: {name: forecast, trials: 120, seed: 3}

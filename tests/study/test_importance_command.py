@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from refinevad import cli
 from study import publish
 from study.importance import main
-from study.ledger import Ledger
-from study.studied import read_study
-from tests.study.made_study import diverged, failed, made_study
+from study.ledger.study import read_study
+from study.ledger.writer import Ledger
+from tests.support.studies import diverged, failed, made_study
 
 FEW = ["--bootstraps", "20"]
 NO_MLFLOW = [*FEW, "--tracking-uri", "none"]

@@ -16,9 +16,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from refinevad.errors import InputError
-from study.journal import JOURNAL
-from study.ledger import Ledger, LedgerReader
-from study.record import StudyMeta, TrialRecord, TrialResult, digest
+from study.ledger.journal import JOURNAL
+from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
+from study.ledger.writer import Ledger, LedgerReader
 
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {"lr": FloatDistribution(0.0, 1.0)}
 META = StudyMeta(

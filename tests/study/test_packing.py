@@ -12,14 +12,14 @@ import pytest
 import ray
 import yaml
 
-from refinevad.results import EpochRecord, RunResult
-from study import cluster, packing
-from study.ledger import Ledger
-from study.packing import UNMEASURED, gpu_share, measure_packing
-from study.space import StudyFile
-from study.trial import TrialSpec
-from tests.desk import SMALL_STUDY
+from refinevad.training.results import EpochRecord, RunResult
+from study.backend import cluster, gpu_sharing
+from study.backend.gpu_sharing import UNMEASURED, gpu_share, measure_packing
+from study.config.study_file import StudyFile
+from study.ledger.writer import Ledger
+from study.trials.runner import TrialSpec
 from tests.study.test_driver import meta_of
+from tests.support.workspace import SMALL_STUDY
 
 SPEC = TrialSpec(0, {"lambda_cat": 0.3}, seed=0)
 FILE = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY.replace("trials: 10", "trials: 60")))
@@ -73,7 +73,7 @@ def gpu() -> Iterator[None]:
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    monkeypatch.setattr(packing, "_SECONDS", 0.5)
+    monkeypatch.setattr(gpu_sharing, "_SECONDS", 0.5)
     ledger = Ledger(tmp_path / "study", meta_of(FILE))
     yield ledger
     ledger.close()

@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from refinevad.categories import recognition_metrics
-from refinevad.checkpoint import load
 from refinevad.data import prepare
-from refinevad.detection import class_scores, map_clean, truth_of
-from refinevad.scoring import score_test
-from study.checkpoints import checkpoint_path
+from refinevad.evaluation.localisation import class_scores, map_clean, truth_of
+from refinevad.evaluation.recognition import recognition_metrics
+from refinevad.evaluation.scores import score_test
+from refinevad.models.checkpoint import load
+from study.ledger.study import read_study
 from study.paper import TABLES
 from study.reporting.card import read_cards
-from study.studied import read_study
-from study.tables.arms import COMPARISONS
-from study.tables.scored import score_arms
+from study.tables.ablations import COMPARISONS
+from study.tables.test_scores import score_arms
 from study.tables.videos import shown_videos
-from tests.desk import SMALL_STUDY, Desk
+from study.trials.checkpoints import checkpoint_path
+from tests.support.workspace import SMALL_STUDY, Desk
 
 QUICK = ("ablation", "classifier", "detection", "tsne", "curves", "bars")
 MODEL = ("--set", "train.epochs=2", "--set", "train.lr=1e-3", "--set", "model.d_proj=8")

@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from study.pruning import StoppingRule
-from study.record import TrialRecord, TrialResult
-from study.space import PruningSection
+from study.config.study_file import PruningSection
+from study.ledger.records import TrialRecord, TrialResult
+from study.search.pruning import StoppingRule
 
 
 def ended(number: int, *objectives: float, diverged: bool = False) -> TrialRecord:

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from study.ledger import Ledger, LedgerReader
+from study.ledger.writer import Ledger, LedgerReader
 from study.publish import exclusive, main, start_publisher, wait_publisher
 from study.tracking import Publisher
-from tests.study.made_ledger import add, made, meta
 from tests.study.test_tracking import history, shown
+from tests.support.ledgers import add, made, meta
 
 REPOSITORY = Path(__file__).parents[2]
 

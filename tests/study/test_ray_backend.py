@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from refinevad.data.store import DamagedStore
-from refinevad.results import EpochRecord, RunResult
-from study.cluster import start_ray, stop_ray
-from study.interrupt import Interrupt
-from study.ledger import LedgerReader
-from study.ray_backend import run_trials
-from study.record import TrialRecord, digest
-from study.trial import TrialSpec
-from tests.desk import SMALL_STUDY
+from refinevad.training.results import EpochRecord, RunResult
+from study.backend.cluster import start_ray, stop_ray
+from study.backend.interrupt import Interrupt
+from study.backend.tune import run_trials
+from study.ledger.records import TrialRecord, digest
+from study.ledger.writer import LedgerReader
+from study.trials.runner import TrialSpec
 from tests.study.test_driver import Bench
+from tests.support.workspace import SMALL_STUDY
 
 WORKERS = 2
 

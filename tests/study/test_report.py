@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 
 from refinevad import cli
 from study import publish
+from study.ledger.study import read_study
 from study.report import main
 from study.reporting.card import Card, read_cards, write_card
-from study.studied import read_study
-from tests.study.made_study import complete, diverged, failed, made_study
+from tests.support.studies import complete, diverged, failed, made_study
 
 FEW = ["--bootstraps", "20", "--tracking-uri", "none"]
 

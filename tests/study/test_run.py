@@ -10,9 +10,9 @@ import yaml
 from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 
-from study.ledger import LedgerReader
-from study.record import best, digest
-from tests.desk import SMALL_STUDY, Desk, Undisturbed, digest_of, wait_for_results
+from study.ledger.records import best, digest
+from study.ledger.writer import LedgerReader
+from tests.support.workspace import SMALL_STUDY, Desk, Undisturbed, digest_of, wait_for_results
 
 
 @pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])

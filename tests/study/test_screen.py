@@ -13,13 +13,13 @@ import pytest
 import yaml
 from rich.console import Console
 
-from study.forecast import Forecaster
-from study.proposal import first_proposals
-from study.record import StudyMeta, TrialRecord, TrialResult, digest
-from study.screen import LiveScreen, PlainScreen, Tally, clock, describe, open_screen
-from study.space import StudyFile
-from study.summary import hardware_kinds, print_summary, trials_table
-from tests.desk import SMALL_STUDY
+from study.config.study_file import StudyFile
+from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
+from study.progress.forecast import Forecaster
+from study.progress.screen import LiveScreen, PlainScreen, Tally, clock, describe, open_screen
+from study.search.proposal import first_proposals
+from study.session.summary import hardware_kinds, print_summary, trials_table
+from tests.support.workspace import SMALL_STUDY
 
 
 def running(number: int) -> TrialRecord:

@@ -18,9 +18,9 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 from scipy.stats import qmc
 
-from study import sampler
-from study.search import OrderedSearch, derived_seed
-from study.space import Params
+from study.config.study_file import Params
+from study.search import tpe
+from study.search.ordered import OrderedSearch, derived_seed
 
 SPACE: dict[str, BaseDistribution] = {
     "width": CategoricalDistribution([16, 32, 64]),
@@ -120,10 +120,10 @@ def test_proposals_are_those_of_optunas_own_sampler_bit_for_bit(
 def test_of_many_trials_the_best_the_running_and_an_even_sample_of_the_rest_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sampler, "REMEMBERED", 40)
+    monkeypatch.setattr(tpe, "REMEMBERED", 40)
     rng = random.Random(5)
     values = {n: rng.random() for n in range(380) if n % 7}  # every seventh has failed
-    arrays = sampler.TrialArrays(SPACE)
+    arrays = tpe.TrialArrays(SPACE)
     random_study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
     asked = [random_study.ask(SPACE).params for _ in range(388)]  # the last eight are running
     for params in asked:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from refinevad.errors import InputError
-from study.space import StudyFile, load_study
-from tests.desk import REPOSITORY, SMALL_STUDY
+from study.config.study_file import StudyFile, load_study
+from tests.support.workspace import REPOSITORY, SMALL_STUDY
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> StudyFile:

@@ -16,11 +16,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
 from refinevad.errors import InputError
-from study.ledger import Ledger, LedgerReader
-from study.summary import trials_table
+from study.ledger.writer import Ledger, LedgerReader
+from study.session.summary import trials_table
 from study.tracking import Publisher, TrackingUnavailable, redact, tracking_address
-from study.tracking.store import connect, reaching
-from tests.study.made_ledger import CREATED, add, begin, made, meta, result
+from study.tracking.connection import connect, reaching
+from tests.support.ledgers import CREATED, add, begin, made, meta, result
 
 
 @pytest.fixture(scope="session")

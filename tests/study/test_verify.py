@@ -20,16 +20,16 @@ import pytest
 
 from refinevad.errors import InputError
 from study import verify
-from study.journal import JOURNAL
-from study.ledger import LedgerReader
-from study.proof.digest import check_digest
-from study.proof.ledger import check_ledger, read, recorded_file
-from study.proof.results import check_results
-from study.proof.search import check_search
-from study.record import best
-from study.trial import TrialSpec
-from tests.desk import REPOSITORY, SMALL_STUDY, Desk, digest_of
+from study.ledger.journal import JOURNAL
+from study.ledger.records import best
+from study.ledger.writer import LedgerReader
+from study.trials.runner import TrialSpec
+from study.verification.digest import check_digest
+from study.verification.ledger import check_ledger, read, recorded_file
+from study.verification.results import check_results
+from study.verification.search import check_search
 from tests.study.test_driver import Bench
+from tests.support.workspace import REPOSITORY, SMALL_STUDY, Desk, digest_of
 
 STUDY = """
 study: {name: small, trials: 6, seed: 7}

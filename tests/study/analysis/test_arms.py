@@ -7,8 +7,8 @@ import math
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from study.analysis.arms import OBJECTIVE, arm_results, compared, t_interval, values_of
-from study.record import TrialRecord, TrialResult
+from study.analysis.paired import OBJECTIVE, arm_results, compared, t_interval, values_of
+from study.ledger.records import TrialRecord, TrialResult
 
 
 def trial(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from study.analysis.compare import _nearest, agreement, regret
+from study.analysis.agreement import _nearest, agreement, regret
 from study.analysis.importance import importance
-from study.record import best
-from tests.study.analysis.known import SPACE, additive, studied
+from study.ledger.records import best
+from tests.support.known_functions import SPACE, additive, studied
 
 
 def reversed_roles(u: dict[str, float]) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from study.analysis import words
+from study.analysis import sentences
 from study.analysis.importance import Importance, ParameterImportance, Unanswerable, importance
-from tests.study.analysis.known import SPACE, TRUTH, additive, studied, trial
+from tests.support.known_functions import SPACE, TRUTH, additive, studied, trial
 
 
 def found_in(found: Importance, name: str) -> ParameterImportance:
@@ -33,7 +33,7 @@ def test_known_shares_are_found() -> None:
     assert found.gate.trials == 200
     assert sum(p.shares["permutation"].value for p in found.parameters) == pytest.approx(1)
     assert sum(p.first for p in found.parameters) == pytest.approx(1)
-    sentence = words.finding(found)
+    sentence = sentences.finding(found)
     assert "lr" in sentence.partition("cannot")[0]
     assert "d_emb" in sentence.partition("cannot be told from noise")[0]
 
@@ -63,7 +63,7 @@ def test_a_strong_interaction_is_found() -> None:
     assert strongest.above_noise
     assert strongest.share.value > 0.4
     assert not any(i.above_noise for i in found.interactions[1:])
-    assert "d_proj and lr" in words.interactions(found)
+    assert "d_proj and lr" in sentences.interactions(found)
 
 
 def test_pure_noise_is_called_noise() -> None:
@@ -71,9 +71,9 @@ def test_pure_noise_is_called_noise() -> None:
     found = importance(records, SPACE, space_filling=200, seed=1, bootstraps=40)
     assert not found.gate.open
     assert not any(p.above_noise for p in found.parameters)
-    assert "cannot say which hyperparameters matter" in words.finding(found)
-    assert words.gate(found).startswith("the forest does not explain these trials")
-    assert "No two" in words.interactions(found)
+    assert "cannot say which hyperparameters matter" in sentences.finding(found)
+    assert sentences.gate(found).startswith("the forest does not explain these trials")
+    assert "No two" in sentences.interactions(found)
 
 
 def test_fifty_trials_do_not_claim_to_know() -> None:
@@ -132,4 +132,4 @@ def test_settled_speaks_of_orders_that_are_clear() -> None:
     records = studied(additive, trials=200, space_filling=200, seed=6)
     found = importance(records, SPACE, space_filling=200, seed=6, bootstraps=20)
     assert [stage.trials for stage in found.stages] == [50, 100, 150, 200]
-    assert words.settled(found).startswith("Settled: ")
+    assert sentences.settled(found).startswith("Settled: ")

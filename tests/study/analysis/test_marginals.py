@@ -13,9 +13,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.analysis.encoding import Encoder
 from study.analysis.forest import Design, Forest, Sample, columns
 from study.analysis.marginals import Marginals
+from study.space.encoding import Encoder
 
 SPACE: dict[str, BaseDistribution] = {
     "a": CategoricalDistribution([1, 2, 8]),

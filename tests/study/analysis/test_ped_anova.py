@@ -13,9 +13,9 @@ from optuna.distributions import (
 )
 from optuna.importance import PedAnovaImportanceEvaluator
 
-from study.analysis.encoding import Encoder
 from study.analysis.forest import Sample
 from study.analysis.ped_anova import ped_anova
+from study.space.encoding import Encoder
 
 SPACE: dict[str, BaseDistribution] = {
     "epochs": IntDistribution(5, 50),

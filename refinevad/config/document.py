@@ -1,0 +1,363 @@
+"""Study files: YAML with line numbers, environment variables, and errors that say where.
+
+A study file is one YAML mapping of sections. ``refinevad`` reads ``data``, ``model`` and ``train``;
+the platform reads the rest through the same functions, so both report a mistake the same way::
+
+    error: xd.yaml:21: space.d_porj: unknown key; did you mean `d_proj`?
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
+
+from refinevad.config.data import Config, DataConfig, ModelConfig, TrainConfig
+from refinevad.errors import InputError
+
+Location = tuple[str | int, ...]
+SectionT = TypeVar("SectionT", bound=BaseModel)
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+}
+MOST_CHARACTERS = 100_000
+"""Of a study file, its aliases written out: in a few lines of YAML they can stand for billions."""
+DEEPEST = 50
+"""Nesting of a study file; it needs five."""
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# `${NAME}` inside a flow mapping (`{root: ${NAME}}`) is not YAML: brackets of Unicode's private
+# area, which YAML takes for letters, stand for it while the file is parsed.
+_MARKED = re.compile("\ue000([A-Za-z0-9_]+)\ue001")
+
+
+@dataclass
+class Document:
+    """A parsed YAML mapping that remembers where each key stands."""
+
+    source: str
+    data: dict[str, Any]
+    origins: dict[Location, str] = field(default_factory=dict)
+
+    def where(self, location: Sequence[str | int]) -> str:
+        """``file:line`` (or the flag) of a key, or of its nearest parent that exists."""
+        path = tuple(location)
+        while path and path not in self.origins:
+            path = path[:-1]
+        return self.origins.get(path, self.source)
+
+    def error(self, location: Sequence[str | int], message: str) -> InputError:
+        """An error about one key."""
+        key = _dotted(location)
+        return InputError(f"{self.where(location)}: {key + ': ' if key else ''}{message}")
+
+    def override(self, location: Sequence[str], value: Any, origin: str) -> None:
+        """Sets a key, as a command-line flag does; errors about it then name ``origin``."""
+        node: Any = self.data
+        for part in location[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise InputError(f"{origin}: {part} is not a section of {self.source}")
+        node[location[-1]] = value
+        self.origins[tuple(location)] = origin
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without two traps of YAML 1.1: ``1e-5`` is a number, ``off`` is a word.
+
+    It makes plain values only: a tag such as ``!!python/object`` is an error.
+    """
+
+    def single_node(self) -> yaml.Node | None:
+        """The document before any value is made, if it is no larger than a study file can be."""
+        too_large = yaml.YAMLError("too large or too deeply nested for a study file")
+        try:
+            root = self.get_single_node()
+        except RecursionError:
+            raise too_large from None
+        size, waiting = 0, [(root, 0)] if root else []
+        while waiting:
+            node, depth = waiting.pop()
+            size += 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+            waiting += [(child, depth + 1) for child in _children(node)]
+            if size + len(waiting) > MOST_CHARACTERS or depth > DEEPEST:
+                raise too_large
+        return root
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                str(value)
+        except ValueError as error:  # a month 13, a whole number of 5,000 digits
+            raise ConstructorError(None, None, str(error), node.start_mark) from None
+        return value
+
+
+# The inherited resolvers, less those that take yes, no, on and off for booleans.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":bool")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def parse_value(text: str) -> Any:
+    """One YAML value, as in ``--set lr=1e-3``."""
+    loader = _Loader(text)
+    try:
+        node = loader.single_node()
+        return None if node is None else loader.construct_document(node)
+    except yaml.YAMLError as error:
+        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        raise InputError(f"cannot read {shown!r} as a YAML value") from error
+
+
+def read_document(path: Path) -> Document:
+    """Reads a YAML mapping, expands ``${VARIABLES}``, refuses duplicate keys."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file{_files_beside(path)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a text file ({error})") from None
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(f"{path}: larger than {MOST_CHARACTERS} characters: not a study file")
+    try:
+        loader = _Loader(_VARIABLE.sub("\ue000\\1\ue001", text))
+        node = loader.single_node()
+        document = Document(str(path), {})
+        if node is not None:
+            _note_lines(node, (), document)
+            value = loader.construct_document(node)
+            if not isinstance(value, dict):
+                raise InputError(f"{path}:1: expected sections such as `data:`, found {value!r}")
+            document.data = value
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    document.data = _expand(document.data, (), document)
+    return document
+
+
+def validate(document: Document, model: type[SectionT], data: Any, at: Location = ()) -> SectionT:
+    """``data`` (found at ``at`` in the document) as ``model``; every mistake in one message."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = _describe(document, model, data, at, error)
+        more = "".join(f"\n  {line}" for line in lines[1:])
+        raise InputError(lines[0] + more) from None
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """The ``data``, ``model`` and ``train`` sections of a study file, with ``--set`` applied.
+
+    Raises:
+        InputError: The file, a key or an override is wrong; the message says where.
+    """
+    document = read_document(path)
+    apply_overrides(document, overrides, SECTIONS)
+    if "data" not in document.data:
+        raise InputError(f"{path}: no `data` section; it says where the features lie")
+    wanted = {name: document.data[name] or {} for name in SECTIONS if name in document.data}
+    return validate(document, Config, wanted)
+
+
+def searched_fields(path: Path, overrides: Iterable[str] = ()) -> list[str]:
+    """Fields of ``model`` and ``train`` that the file searches and no override sets."""
+    space = read_document(path).data.get("space")
+    given = {text.partition("=")[0].rpartition(".")[2] for text in overrides}
+    fields = {name for model in SECTIONS.values() for name in model.model_fields}
+    return [name for name in (space or ()) if name in fields and name not in given]
+
+
+def apply_overrides(
+    document: Document,
+    overrides: Iterable[str],
+    sections: Mapping[str, type[BaseModel]],
+    whole: Sequence[str] = (),
+) -> None:
+    """``KEY=VALUE`` strings; a key without a dot is looked up in all sections' fields.
+
+    ``whole`` names top-level keys that are no plain section, and may be set as one value.
+    """
+    for text in overrides:
+        origin = f"--set {text}"
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"{origin}: expected KEY=VALUE, such as epochs=10")
+        location = key.strip().split(".")
+        if len(location) == 1 and key not in whole:
+            homes = [name for name, model in sections.items() if key in model.model_fields]
+            if len(homes) != 1:
+                known = [f for model in sections.values() for f in model.model_fields]
+                hint = nearest(key, known) if not homes else f"; say {homes[0]}.{key}"
+                raise InputError(f"{origin}: unknown key {key!r}{hint}")
+            location = [homes[0], key]
+        elif location[0] not in (*sections, *whole):
+            raise InputError(
+                f"{origin}: unknown section{nearest(location[0], (*sections, *whole))}"
+            )
+        document.override(location, parse_value(value), origin)
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """``; did you mean `x`?`` where something known is close, else what is known, or who knows."""
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    if len(names) > 15:
+        return "; `python -m refinevad.train --help` lists the keys"
+    return f"; known: {', '.join(names)}" if names else ""
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _files_beside(path: Path) -> str:
+    folder = path.parent
+    names = [p.name for p in sorted(folder.glob("*.y*ml"))] if folder.is_dir() else []
+    return nearest(path.name, names)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _note_lines(node: yaml.Node, at: Location, document: Document) -> None:
+    document.origins.setdefault(at, f"{document.source}:{node.start_mark.line + 1}")
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise InputError(f"{document.source}:{line}: a key must be a word")
+            place = (*at, key.value)
+            if place in document.origins:
+                line = key.start_mark.line + 1
+                raise InputError(f"{document.source}:{line}: {_dotted(place)}: given twice")
+            document.origins[place] = f"{document.source}:{key.start_mark.line + 1}"
+            _note_lines(value, place, document)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _note_lines(value, (*at, index), document)
+
+
+def _expand(value: Any, at: Location, document: Document) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, (*at, key), document) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, (*at, index), document) for index, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not os.environ.get(name):
+            raise document.error(
+                at,
+                f"environment variable {name} is not set; set it to the folder that the comments"
+                f" in {document.source} describe, or write the path into the file",
+            )
+        return os.environ[name]
+
+    return _MARKED.sub(replace, value)
+
+
+def _describe(
+    document: Document, model: type[BaseModel], data: Any, at: Location, error: ValidationError
+) -> list[str]:
+    """One line per wrong key, in file order of pydantic's report."""
+    lines: dict[Location, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        location = _existing(data, detail["loc"], keep_next=detail["type"] == "missing")
+        lines.setdefault(location, []).append(_problem(model, location, detail))
+    described = []
+    for location, problems in lines.items():
+        key = _dotted((*at, *location))
+        text = " or ".join(dict.fromkeys(problems))
+        described.append(f"{document.where((*at, *location))}: {key + ': ' if key else ''}{text}")
+    return described
+
+
+def _existing(data: Any, location: Sequence[str | int], *, keep_next: bool) -> Location:
+    """The part of pydantic's location that is keys of the file (it adds names of union arms)."""
+    path: list[str | int] = []
+    node = data
+    for part in location:
+        in_list = isinstance(node, list | tuple) and isinstance(part, int) and part < len(node)
+        if in_list or (isinstance(node, dict) and part in node):
+            node = node[part]
+        elif keep_next and isinstance(node, dict):
+            return (*path, part)
+        else:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _problem(model: type[BaseModel], location: Location, detail: Any) -> str:
+    kind, found = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key{nearest(location[-1], _fields_at(model, location[:-1]))}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == "literal_error":
+        return f"found {found!r}, allowed: {detail['ctx']['expected']}"
+    if kind in ("int_parsing", "int_type", "int_from_float"):
+        return f"found {found!r}, expected a whole number"
+    if kind in ("float_parsing", "float_type"):
+        return f"found {found!r}, expected a number"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"found {found!r}, expected a section of `key: value` lines"
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"found {found!r}: {message}"
+
+
+def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
+    """Field names of the section at ``location``; none where it is not a section."""
+    annotation: Any = model
+    for part in location:
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+            continue
+        section = _section_of(annotation)
+        if section is None or part not in section.model_fields:
+            return []
+        annotation = section.model_fields[str(part)].annotation
+    section = _section_of(annotation)
+    return list(section.model_fields) if section else []
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

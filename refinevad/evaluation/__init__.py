@@ -1,0 +1,1 @@
+"""Scores of whole data sets, and what they are worth."""

@@ -1,0 +1,165 @@
+"""What a temporal module costs: parameters, operations, time and memory of a forward pass.
+
+Needs torch alone.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.temporal import TEMPORAL
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one module in evaluation, float32.
+
+    Attributes:
+        name: As in ``model.temporal``.
+        parameters: Their number.
+        flops: Of one video, as torch counts them: two for each multiplication and addition of
+            matrix products, convolutions and attention; everything else is free.
+        milliseconds: Median of a forward pass, by batch size.
+        megabytes: Most that live tensors beside weights and input take at once, by batch size.
+    """
+
+    name: str
+    parameters: int
+    flops: int
+    milliseconds: dict[int, float]
+    megabytes: dict[int, float]
+
+
+def costs(
+    names: Sequence[str] = ("motar", "mtn", "lgt"),
+    *,
+    config: ModelConfig = ModelConfig(),  # noqa: B008  (immutable)
+    length: int = 32,
+    batches: Sequence[int] = (1, 64),
+    repeats: int = 15,
+    device: str = "cpu",
+) -> list[Cost]:
+    """Measures modules side by side: their passes are timed in turns, so that all get the noise.
+
+    Args:
+        names: Of ``model.temporal``.
+        config: Its width and MoTAR's fields count.
+        length: Segments a video, T.
+        batches: Batch sizes.
+        repeats: Timed passes of each.
+        device: Where; threads are torch's own setting.
+    """
+    modules = {
+        name: TEMPORAL[name](config.model_copy(update={"temporal": name})).to(device).eval()
+        for name in names
+    }
+    inputs = {batch: torch.randn(batch, length, config.d_model, device=device) for batch in batches}
+    seconds: dict[tuple[str, int], list[float]] = {}
+    with torch.inference_mode():
+        for turn in range(repeats + 2):  # the first two warm up
+            for batch, x in inputs.items():
+                for name, module in modules.items():
+                    found = _seconds(module, x)
+                    if turn >= 2:
+                        seconds.setdefault((name, batch), []).append(found)
+        return [
+            Cost(
+                name,
+                sum(p.numel() for p in module.parameters()),
+                flops(module, torch.randn(1, length, config.d_model, device=device)),
+                {b: 1000 * statistics.median(seconds[name, b]) for b in inputs},
+                {b: peak_bytes(module, x) / 1e6 for b, x in inputs.items()},
+            )
+            for name, module in modules.items()
+        ]
+
+
+def flops(module: nn.Module, x: Tensor) -> int:
+    """Operations of a forward pass, by torch's counter."""
+    with _unfused(), FlopCounterMode(display=False) as counter:
+        module(x, None)
+    return int(counter.get_total_flops())
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Matrix products one by one: the fused kernels of evaluation hide theirs."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def peak_bytes(module: nn.Module, x: Tensor) -> int:
+    """Most bytes of live tensors during a pass, without weights and input.
+
+    On a GPU what its allocator gave out; elsewhere the sum of the tensors that torch's operations
+    returned and that were still alive, without fused kernels: what an operation takes for itself is
+    left out.
+    """
+    if x.is_cuda:
+        torch.cuda.reset_peak_memory_stats(x.device)
+        before = torch.cuda.memory_allocated(x.device)
+        module(x, None)
+        return int(torch.cuda.max_memory_allocated(x.device)) - before
+    with _unfused(), _LiveTensors() as live:
+        module(x, None)
+    return int(live.peak)
+
+
+class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the storages that operations made, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        known = {t.untyped_storage()._cdata for t in tree_leaves(args) if isinstance(t, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in known and storage._cdata not in self._seen:
+                    self._take(storage)
+        return result
+
+    def _take(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        self._seen.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self.now -= size
+
+
+def _seconds(module: nn.Module, x: Tensor) -> float:
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    started = time.perf_counter()
+    module(x, None)
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - started

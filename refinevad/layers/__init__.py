@@ -1,0 +1,1 @@
+"""Blocks and losses that several detectors use."""

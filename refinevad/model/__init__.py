@@ -1,7 +1,0 @@
-"""The model: pure torch modules, no files, no training."""
-
-from __future__ import annotations
-
-from refinevad.model.refinevad import Output, RefineVAD
-
-__all__ = ["Output", "RefineVAD"]

@@ -1,0 +1,1 @@
+"""RefineVAD (arXiv 2511.13204): MoTAR, CORE, and the four losses."""

@@ -1,0 +1,156 @@
+"""The four losses and their sum.
+
+``L = L_MIL + lambda_cat L_cat + lambda_gmm L_GMM + lambda_reg L_reg``. A video is abnormal if it
+has a label; the order of videos in a batch carries no meaning. Everything is computed in float32,
+and a term of weight zero is not computed (it reads 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from refinevad.config.data import TrainConfig
+from refinevad.models.refinevad.core import ANOMALOUS, NORMAL
+from refinevad.models.refinevad.model import Output
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars. ``total`` is weighted and carries the gradient; the terms are unweighted."""
+
+    total: Tensor
+    mil: Tensor
+    cat: Tensor
+    gmm: Tensor
+    reg: Tensor
+
+
+def objective(
+    output: Output, labels: Tensor, config: TrainConfig, class_weights: Tensor | None = None
+) -> Losses:
+    """The training loss of a batch.
+
+    Args:
+        output: of the model in training mode.
+        labels: ``(B, C)`` bool; no label: a normal video. Where categories are frozen
+            (``lambda_cat = 0``), C may be another number than the model's.
+        config: weights and margins.
+        class_weights: ``(C,)``, see :func:`category_loss`.
+    """
+    abnormal = labels.any(dim=1)
+    scores, mask = output.scores, output.mask
+    zero = scores.new_zeros(())
+    with torch.autocast(scores.device.type, enabled=False):
+        video = top_k_mean(scores, mask, config.mil_top_k)
+        mil = mil_loss(video, abnormal, config.mil_margin)
+        cat = gmm = reg = zero
+        if config.lambda_cat:
+            cat = category_loss(output.category_logits, labels, class_weights)
+        if config.lambda_gmm:
+            if config.gmm == "mixture":
+                target = mixture(output, config.gmm_beta)
+            else:
+                target = moments(scores, mask, config.gmm_beta)
+            gmm = gmm_loss(scores, target, mask, abnormal)
+        if config.lambda_reg:
+            reg = regulariser(scores, mask, abnormal)
+        total = mil + config.lambda_cat * cat + config.lambda_gmm * gmm + config.lambda_reg * reg
+    return Losses(total=total, mil=mil, cat=cat, gmm=gmm, reg=reg)
+
+
+def top_k_mean(scores: Tensor, mask: Tensor, k: int | None = None) -> Tensor:
+    """A video's score: the mean of its k largest segment scores, ``(B, T) -> (B,)``. [e]
+
+    ``k = T // 16 + 1`` of the valid T unless given; never more than there are valid segments.
+    """
+    length = mask.sum(dim=1)
+    counts = length // 16 + 1 if k is None else torch.full_like(length, k)
+    counts = torch.minimum(counts, length).clamp(min=1)
+    widest = scores.shape[1] // 16 + 1 if k is None else min(k, scores.shape[1])
+    largest = scores.masked_fill(~mask, -torch.inf).topk(widest, dim=1).values
+    taken = torch.arange(widest, device=scores.device) < counts.unsqueeze(1)
+    return torch.where(taken, largest, 0.0).sum(dim=1) / counts
+
+
+def mil_loss(video: Tensor, abnormal: Tensor, margin: float) -> Tensor:
+    """Mean over all (abnormal, normal) pairs of ``max(0, margin - S_a + S_n)``. [e]"""
+    hinge = (margin - video.unsqueeze(1) + video.unsqueeze(0)).clamp(min=0)  # (B, B): [a, n]
+    pairs = abnormal.unsqueeze(1) & ~abnormal.unsqueeze(0)
+    return torch.where(pairs, hinge, 0.0).sum() / pairs.sum().clamp(min=1)
+
+
+def category_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """L_cat: sum over categories of the two outputs' mean BCE, mean over videos. [d4]
+
+    The targets of ``(normal, anomalous)`` are ``(1 - y, y)``. Averaging the two outputs keeps a
+    category at ln 2 where nothing is known, as one binary cross-entropy.
+
+    Args:
+        logits: z ``(B, C, 2)``.
+        labels: ``(B, C)`` bool.
+        class_weights: ``(C,)``, multiplies a category's loss on the videos that have it, as
+            torch's ``pos_weight``: negatives / positives makes both sides weigh the same.
+            Weighting its negatives too would leave the imbalance as it is.
+    """
+    y = labels.float()
+    targets = torch.empty_like(logits)
+    targets[..., NORMAL] = 1 - y
+    targets[..., ANOMALOUS] = y
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
+    if class_weights is not None:
+        bce = bce * torch.where(labels, class_weights, 1.0)
+    return bce.sum(dim=1).mean()
+
+
+def mixture(output: Output, beta: float) -> Tensor:
+    """s_gmm ``(B, T)``: sum_c w_c exp(-beta (tau_t - mu_c)^2 / (2 sigma_c^2)). [f]
+
+    After LEC-VAD (arXiv 2506.13095). ``tau_t = (t + 0.5) / T`` of the valid T.
+    """
+    distance = _time(output.mask).unsqueeze(-1) - output.mu.unsqueeze(1)  # (B, T, C)
+    gaussians = (-beta * distance.square() / (2 * output.sigma.square().unsqueeze(1))).exp()
+    return torch.einsum("btc,bc->bt", gaussians, output.category_weights)
+
+
+def moments(scores: Tensor, mask: Tensor, beta: float) -> Tensor:
+    """s_gmm ``(B, T)``: one Gaussian with the mean and deviation of the scores over time. [f]
+
+    The moments are a target, hence without gradient.
+    """
+    tau = _time(mask)
+    weight = torch.where(mask, scores.detach(), 0.0)
+    weight = weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    mu = (weight * tau).sum(dim=1, keepdim=True)
+    squares = (tau - mu).square()
+    variance = (weight * squares).sum(dim=1, keepdim=True) + 1e-6
+    return (-beta * squares / (2 * variance)).exp()
+
+
+def _time(mask: Tensor) -> Tensor:
+    """tau_t ``(B, T)``: the middle of each segment as a share of the video."""
+    t = torch.arange(mask.shape[1], device=mask.device, dtype=torch.float32) + 0.5
+    return t / mask.sum(dim=1, keepdim=True)
+
+
+def gmm_loss(scores: Tensor, target: Tensor, mask: Tensor, abnormal: Tensor) -> Tensor:
+    """L_GMM: mean over the valid segments of abnormal videos of ``(s_t - s_gmm)^2``."""
+    counted = mask & abnormal.unsqueeze(1)
+    squares = torch.where(counted, (scores - target).square(), 0.0)
+    return squares.sum() / counted.sum().clamp(min=1)
+
+
+def regulariser(scores: Tensor, mask: Tensor, abnormal: Tensor) -> Tensor:
+    """L_reg: smoothness + sparsity of an abnormal video's scores, mean over abnormal videos. [g]
+
+    ``sum_t (s_{t+1} - s_t)^2 + sum_t s_t``: sums over segments, because 8e-5 is the weight that
+    Sultani et al. (CVPR 2018) give to each of these sums. Over a mean of 32 segments the same
+    weight would be thirty times weaker.
+    """
+    counted = mask & abnormal.unsqueeze(1)
+    steps = torch.where(counted[:, 1:], (scores[:, 1:] - scores[:, :-1]).square(), 0.0)
+    sparsity = torch.where(counted, scores, 0.0)
+    return (steps.sum() + sparsity.sum()) / abnormal.sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""One training run: epochs, optimiser, selected epoch, result."""

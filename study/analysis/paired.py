@@ -1,0 +1,139 @@
+"""Arms beside each other: means over seeds, and differences in pairs of one seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t
+
+from study.analysis.importance import Estimate
+from study.config.variants import ARM, REPLICATE
+from study.ledger.records import TrialRecord
+
+LEVEL = 0.95
+OBJECTIVE = "objective"
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm by one metric.
+
+    Attributes:
+        name: Of the arm.
+        values: Replicate -> value; a trial without one is left out.
+        mean: Over replicates, 95% interval by Student's t; not a number where it needs a second.
+        sd: Standard deviation over replicates.
+        difference: Mean of (this arm - reference) over replicates that both have; None for the
+            reference itself and where there is no such replicate.
+    """
+
+    name: str
+    values: dict[int, float]
+    mean: Estimate
+    sd: float
+    difference: Estimate | None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval of the difference leaves out 0."""
+        d = self.difference
+        return d is not None and (d.low > 0 or d.high < 0)
+
+
+Values = Mapping[str, Mapping[int, float]]
+"""Arm -> replicate -> value."""
+
+
+def values_of(records: Sequence[TrialRecord], arms: Sequence[str], metric: str) -> Values:
+    """What the trials of each arm have for ``metric``: ``objective``, or a final metric."""
+    return {arm: _values(records, arm, metric) for arm in arms}
+
+
+def arm_results(values: Values, reference: str) -> list[ArmResult]:
+    """Every arm, and how it differs from ``reference`` in pairs."""
+    base = values[reference]
+    results = []
+    for arm, own in values.items():
+        shared = sorted(own.keys() & base.keys())
+        difference = None
+        if arm != reference and shared:
+            difference = t_interval([own[k] - base[k] for k in shared])
+        numbers = [own[k] for k in sorted(own)]
+        sd = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else math.nan
+        results.append(ArmResult(arm, dict(own), t_interval(numbers), sd, difference))
+    return results
+
+
+def t_interval(values: Sequence[float]) -> Estimate:
+    """Mean and its 95% interval by Student's t; the ends are not numbers below two values."""
+    count = len(values)
+    if count == 0:
+        return Estimate(math.nan, math.nan, math.nan)
+    mean = float(np.mean(values))
+    if count == 1:
+        return Estimate(mean, math.nan, math.nan)
+    half = float(t.ppf((1 + LEVEL) / 2, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def compared(results: Sequence[ArmResult], what: str, names: Mapping[str, str]) -> str:
+    """What the intervals allow to be said, in a sentence.
+
+    Args:
+        results: The reference first or anywhere; it is the one without a difference.
+        what: The metric in words.
+        names: How an arm is called.
+    """
+    reference = next((r for r in results if r.difference is None and r.values), None)
+    others = [r for r in results if r.difference is not None]
+    if reference is None or not others:
+        return f"{what}: no two arms have a trial of the same seed yet."
+    called = names.get(reference.name, reference.name)
+    pairs = min(len(r.values.keys() & reference.values.keys()) for r in others)
+    if pairs < 2:
+        return f"{what}: one seed each says nothing about spread; two at least are needed."
+    groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be told from": []}
+    for r in others:
+        up = r.difference is not None and r.difference.value > 0
+        verb = "cannot be told from" if not r.apart else "above" if up else "below"
+        groups[verb].append(f"{names.get(r.name, r.name)} ({signed(r.difference)})")
+    parts = [
+        f"{', '.join(listed)} {verb if verb.startswith('cannot') else f'lies {verb}'} {called}"
+        if len(listed) == 1
+        else f"{', '.join(listed)} {verb if verb.startswith('cannot') else f'lie {verb}'} {called}"
+        for verb, listed in groups.items()
+        if listed
+    ]
+    return f"{what[:1].upper()}{what[1:]} over {pairs} seeds: {'; '.join(parts)}."
+
+
+def signed(estimate: Estimate | None) -> str:
+    """``+0.012 [-0.003, +0.027]``."""
+    if estimate is None:
+        return ""
+    if math.isnan(estimate.low):
+        return f"{estimate.value:+.4f}"
+    return f"{estimate.value:+.4f} [{estimate.low:+.4f}, {estimate.high:+.4f}]"
+
+
+def interval(estimate: Estimate, digits: int = 4) -> str:
+    """``0.8562 [0.8410, 0.8714]``."""
+    if math.isnan(estimate.value):
+        return ""
+    value, low, high = (
+        f"{part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
+    )
+    return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
+
+
+def _values(records: Sequence[TrialRecord], arm: str, metric: str) -> dict[int, float]:
+    found = {}
+    for record in records:
+        if record.ended and not record.diverged and record.params.get(ARM) == arm:
+            value = record.objective if metric == OBJECTIVE else record.metrics.get(metric)
+            if value is not None:
+                found[int(record.params[REPLICATE])] = value
+    return found

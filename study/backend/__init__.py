@@ -1,0 +1,1 @@
+"""Backends that run trials: in this process, or on Ray Tune."""

@@ -1,0 +1,225 @@
+"""How many trials share a GPU: ``execution.gpu: auto`` measures it.
+
+A trial's model is small: alone it leaves most of a GPU idle, and too many only wait for each
+other. Where that turns depends on the model, the data, the GPU and the CPU cores beside it, so that
+one, two, four, … trials are trained at once for some seconds each, on one GPU, with the study's
+largest configuration. It decides what a study costs, never what it finds: trials do not see each
+other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from study.backend.cluster import kinds_of_gpu, room_on_a_gpu
+from study.config.study_file import StudyFile
+from study.ledger.writer import Ledger
+from study.progress.forecast import Forecaster
+from study.search.proposal import first_proposals
+from study.trials.runner import Run, Runs, TrialSpec
+
+UNMEASURED = 0.25
+"""Share of a GPU that a trial takes where nothing could be measured."""
+WORTHWHILE = 50
+"""Fewer trials than this are not worth the minute that measuring takes."""
+MOST = 16
+"""Trials on one GPU at most."""
+_CANDIDATES = 64
+"""First trials of the study of which the largest is measured."""
+_SECONDS = 3.0
+"""Time that each number of trials is given, or two epochs where they are longer."""
+_LONGEST = 60.0
+_PATIENCE = 180.0
+"""Seconds for a worker's start and first epoch."""
+_FULL = 0.9
+"""Share of a GPU's memory that trials may fill."""
+_NO_GAIN = 1.05
+"""More trials at once must give this many times as much."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What was measured on one GPU."""
+
+    gpu: str
+    """Its name."""
+    trials: int
+    """Trials at once that gave the most, or nearly."""
+    rates: dict[int, float]
+    """Trials at once -> epochs per second of all of them together."""
+    megabytes: dict[int, float]
+    """Trials at once -> memory of the GPU in use."""
+    of_megabytes: float
+    """Memory of the GPU."""
+
+    @property
+    def share(self) -> float:
+        """Share of a GPU for each trial."""
+        return 1.0 / self.trials
+
+    def __str__(self) -> str:
+        rates = ", ".join(f"{n}: {rate:.2f}" for n, rate in self.rates.items())
+        return (
+            f"{self.trials} trial{'s' if self.trials > 1 else ''} at once on a GPU ({self.gpu}); "
+            f"epochs/s measured by trials at once: {rates}; "
+            f"memory {self.megabytes[self.trials]:.0f} of {self.of_megabytes:.0f} MB"
+        )
+
+
+class _Trainer:
+    """Trains one configuration over and over."""
+
+    def __init__(self, runs: Runs, spec: TrialSpec) -> None:
+        self._runs, self._spec = runs, spec
+        self._run: Run | None = None
+
+    def prepare(self) -> float:
+        """Seconds of an epoch, after one that warms up."""
+        self._epoch()
+        started = time.monotonic()
+        self._epoch()
+        return time.monotonic() - started
+
+    def rate(self, seconds: float) -> float:
+        """Epochs per second of the next so many; of the one that lasts longer, its part."""
+        epochs, now = 0.0, time.monotonic()
+        end = now + seconds
+        while now < end:
+            began = now
+            self._epoch()
+            now = time.monotonic()
+            epochs += min(1.0, (end - began) / (now - began))
+        return epochs / seconds
+
+    def gpu(self) -> tuple[str, float, float]:
+        """Name, MB in use by all, MB in all."""
+        import torch
+
+        if not torch.cuda.is_available():
+            return "none that torch sees", 0.0, 0.0
+        free, total = torch.cuda.mem_get_info()
+        return torch.cuda.get_device_name(), (total - free) / 1e6, total / 1e6
+
+    def _epoch(self) -> None:
+        if self._run is None or self._run.done:
+            self._run = self._runs(self._spec)
+        self._run.run_epoch()
+
+
+def gpu_share(
+    file: StudyFile,
+    ledger: Ledger,
+    runs: Runs,
+    *,
+    workers: int | None,
+    say: Callable[[str], None],
+) -> float:
+    """What a trial of a study is to take of a GPU.
+
+    What is measured is written into the ledger, and holds as long as the GPUs are of that kind.
+
+    Args:
+        file: The study file.
+        ledger: Its ledger.
+        runs: Starts its trials' runs.
+        workers: Trials at once that the user wants; None: any number.
+        say: Takes lines that tell the user what is done, and why.
+    """
+    kinds, threads = kinds_of_gpu(), file.execution.threads
+    most = room_on_a_gpu(threads=threads, workers=workers)
+    asked = {"gpus": kinds, "threads": threads, "most": most}
+    earlier = ledger.packing
+    if earlier is not None and asked.items() <= earlier.items():
+        say(f"as measured before: {earlier['trials']} trials on a GPU")
+        return 1.0 / float(earlier["trials"])
+    if most <= 1:
+        return 1.0
+    usual = f"{UNMEASURED:g} of a GPU for each trial"
+    left = file.study.trials - sum(record.ended for record in ledger.trials())
+    if left < WORTHWHILE:
+        say(f"{usual}: {left} trials are not worth a measurement")
+        return max(UNMEASURED, 1.0 / most)
+    say("measuring how many trials share a GPU, a minute or two …")
+    largest = max(first_proposals(file, _CANDIDATES), key=Forecaster(file, []).size)
+    try:
+        found = measure_packing(runs, TrialSpec(0, largest, seed=0), threads=threads, most=most)
+    except RayError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        say(f"{usual}: it could not be measured ({reason})")
+        return max(UNMEASURED, 1.0 / most)
+    ledger.packing = asdict(found) | asked | {"params": largest}
+    say(str(found))
+    return found.share
+
+
+def measure_packing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> Packing:
+    """Trains ``spec`` on one GPU of the cluster, in more and more workers at once.
+
+    Args:
+        runs: Starts the trial's run on a worker.
+        spec: The configuration, the largest of the study best.
+        threads: CPU threads of a trial.
+        most: Trials on one GPU that its node has cores for.
+
+    Raises:
+        RayError: The workers could not be started, or one trial alone cannot be trained.
+    """
+    most = max(1, min(most, MOST))
+    group = placement_group([{"CPU": float(threads * most), "GPU": 1.0}])  # one GPU for all
+    actor: Any = ray.remote(_Trainer)
+    actor = actor.options(
+        num_cpus=threads,
+        num_gpus=1.0 / most,
+        scheduling_strategy=PlacementGroupSchedulingStrategy(group),
+    )
+    trainers: list[Any] = []
+    rates: dict[int, float] = {}
+    used: dict[int, float] = {}
+    gpu, total = "", 0.0
+    try:
+        ray.get(group.ready(), timeout=_PATIENCE)
+        for count in _doubling(most):
+            if total and used[1] * count > _FULL * total:
+                break
+            new = [actor.remote(runs, spec) for _ in range(count - len(trainers))]
+            trainers += new
+            try:
+                alone = max(_answers(trainer.prepare.remote() for trainer in new))
+                seconds = min(_LONGEST, max(_SECONDS, 2 * count * alone))
+                rate = sum(_answers(trainer.rate.remote(seconds) for trainer in trainers))
+                [(gpu, used[count], total)] = _answers([trainers[0].gpu.remote()])
+            except RayError:
+                if not rates:
+                    raise
+                break  # too many: a full memory, most likely
+            rates[count] = rate
+            if rate < _NO_GAIN * max([*rates.values()][:-1], default=0.0):
+                break
+    finally:
+        for trainer in trainers:
+            ray.kill(trainer)
+        remove_placement_group(group)
+    enough = max(rates.values()) / _NO_GAIN
+    trials = next(count for count, rate in rates.items() if rate >= enough)
+    return Packing(gpu, trials, rates, {count: used[count] for count in rates}, total)
+
+
+def _doubling(most: int) -> Iterator[int]:
+    count = 1
+    while count < most:
+        yield count
+        count *= 2
+    yield most
+
+
+def _answers(promises: Iterable[Any]) -> list[Any]:
+    answers: list[Any] = ray.get(list(promises), timeout=_PATIENCE)
+    return answers

@@ -1,0 +1,342 @@
+"""Trials on Ray Tune: a class trainable whose actors are reused, on one machine or a cluster.
+
+Ray keeps no state of ours: its loggers are off, its experiment folder is thrown away, and what a
+trial found goes into the ledger before the trial's actor may take another.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+
+from study.backend import cluster  # first: it says to Ray how to start  # isort: skip
+from ray import cloudpickle, tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune.execution import tune_controller
+from ray.tune.search import Searcher
+
+from refinevad.data.store import DamagedStore
+from study.backend.interrupt import Interrupt
+from study.session.driver import Driver
+from study.trials.runner import Runs, TrialOutcome, TrialRunner, TrialSpec
+
+SEGMENT = 500
+"""Trials of one `Tuner.fit`. Tune keeps and saves every trial it has seen, so that its memory and
+its time per trial grow; what a study needs is in the ledger, and a new `fit` starts afresh."""
+SEGMENT_PER_WORKER = 64
+"""More trials per `fit` where there are many workers, which wait for the last trial of each."""
+_RESIZE_SECONDS = 5.0
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class TrialTrainable(tune.Trainable):
+    """One actor: runs trial after trial in the same process."""
+
+    def setup(self, config: dict[str, Any], **parameters: Any) -> None:
+        self._runs: Runs = parameters["runs"]
+        self._timeout: float | None = parameters["timeout"]
+        self._begin(config["spec"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config["spec"])
+        return True
+
+    def _begin(self, spec: TrialSpec) -> None:
+        self.cleanup()
+        if self._timeout is not None:
+            # Ends the process from a thread of C, which a hang in native code cannot hold up.
+            faulthandler.dump_traceback_later(self._timeout, exit=True)
+        self._spec = spec
+        self._runner: TrialRunner | None = None  # made in step(), where an error is a trial's
+
+    def step(self) -> dict[str, Any]:
+        if self._runner is None:
+            self._runner = TrialRunner(self._runs, self._spec)
+        self._runner.advance()
+        if not self._runner.done:
+            return {"done": False, "epoch": self._runner.epoch, "best": self._runner.best}
+        outcome = self._runner.outcome()
+        self._runner = None
+        self.cleanup()
+        return {"done": True, "outcome": outcome}
+
+    def cleanup(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class _StaysHere:
+    """Tune pickles its arguments for a restore that we never ask for: nothing of ours goes in."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class _Segment:
+    """What the parts of one `Tuner.fit` share: the driver, its trials, and whether to go on."""
+
+    def __init__(self, driver: Driver, interrupt: Interrupt, resize: Callable[[], None]) -> None:
+        self.driver = driver
+        self.numbers: dict[str, int] = {}
+        """Tune's name of a trial -> its number."""
+        self.error: Exception | None = None
+        """What went wrong in the driver: a full disk, say. It ends the study."""
+        self._interrupt = interrupt
+        self._resize = resize
+        self._length = max(SEGMENT, SEGMENT_PER_WORKER * driver.in_flight)
+
+    @property
+    def over(self) -> bool:
+        """Whether what runs is to be stopped now."""
+        return self.error is not None or self._interrupt.requested
+
+    def next_trial(self) -> TrialSpec | None:
+        self._resize()
+        return self.driver.next_trial()
+
+    @property
+    def asked_all(self) -> bool:
+        """Whether no trial is to be begun any more in this segment."""
+        return self.over or self.driver.finished or len(self.numbers) >= self._length
+
+    def call(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        """Calls the driver; an error is kept, for Tune would make it one of its own."""
+        if self.error is None:
+            try:
+                return method(*args, **kwargs)
+            except Exception as error:
+                self.error = error
+        return None
+
+
+class _OrderedSearcher(_StaysHere, Searcher):
+    """Hands the driver's trials to Tune."""
+
+    def __init__(self, segment: _Segment) -> None:
+        super().__init__()
+        self._segment = segment
+
+    def suggest(self, trial_id: str) -> Any:
+        segment = self._segment
+        spec = None if segment.asked_all else segment.call(segment.next_trial)
+        if spec is None:
+            return Searcher.FINISHED if segment.asked_all else None
+        segment.numbers[trial_id] = spec.number
+        return {"spec": spec}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        pass  # the callback has told the driver already
+
+    def save(self, checkpoint_path: str) -> None:
+        pass  # the ledger is the state
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+class _Reporter(_StaysHere, tune.Callback):
+    """Tells the driver what happens to its trials."""
+
+    def __init__(self, segment: _Segment, runs: Runs) -> None:
+        self._segment = segment
+        self._runs = runs
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        segment = self._segment
+        segment.call(segment.driver.started, segment.numbers[trial.trial_id])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        segment = self._segment
+        outcome = result.pop("outcome", None)  # Tune would keep it for ever
+        if isinstance(outcome, TrialOutcome):
+            segment.call(segment.driver.completed, outcome)
+        elif "epoch" in result:
+            number = segment.numbers[trial.trial_id]
+            segment.call(segment.driver.progressed, number, result["epoch"], result["best"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        segment, error = self._segment, _error_of(trial)
+        if isinstance(error, RayTaskError) and isinstance(error.cause, DamagedStore):
+            segment.error = segment.error or error.cause
+        # Nor is a trial to blame whose worker was killed because a mapped file was cut short.
+        segment.call(self._runs.check)
+        reason, gpu_memory = _explain(error)
+        segment.call(
+            segment.driver.lost,
+            segment.numbers[trial.trial_id],
+            reason,
+            out_of_gpu_memory=gpu_memory,
+            worker={"host": _host_of(trial)},
+        )
+
+
+def _host_of(trial: Any) -> str:
+    try:
+        return str(trial.get_ray_actor_ip() or "")
+    except RayError:  # its worker died before it could say; Tune would ask again, and end
+        trial._default_result_or_future = None
+        return ""
+
+
+class _KilledForMemory(RayActorError):
+    """Ray's memory monitor has ended the worker before the kernel would have."""
+
+
+class _ActorManager(RayActorManager):
+    """Every way to lose a worker is a lost attempt of its trial.
+
+    Tune knows two: the method raised, the actor died. Any other error, also that its worker was
+    killed because the node ran out of memory, it takes for its own and ends the study.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = _KilledForMemory(error_msg=str(exception))
+        elif isinstance(exception, RayError) and not isinstance(exception, RayTaskError):
+            exception = RayActorError(error_msg=str(exception))
+        super()._actor_task_failed(tracked_actor_task, exception)
+
+
+tune_controller.RayActorManager = _ActorManager  # type: ignore[attr-defined]
+
+
+def _error_of(trial: Any) -> Exception | None:
+    """What Tune has just written down in our scratch folder (``trial.get_pickled_error`` looks
+    where it is copied to later)."""
+    try:
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    except Exception:  # none, or one that only its own process could read
+        error = None
+    if isinstance(error, Exception):
+        return error
+    if trial.error_file is None:
+        return None
+    lines = Path(trial.error_file).read_text(errors="replace").strip().splitlines()
+    return RuntimeError(lines[-1]) if lines else None
+
+
+def _explain(error: Exception | None) -> tuple[str, bool]:
+    """A lost attempt in one line, and whether a GPU's memory was too small."""
+    if isinstance(error, RayTaskError):
+        cause = error.cause if isinstance(error.cause, BaseException) else error
+        text = str(cause).strip().splitlines()
+        line = ": ".join([type(cause).__name__, *text[-1:]])
+        return line[:300], "OutOfMemoryError" in type(cause).__name__
+    if isinstance(error, _KilledForMemory | OutOfMemoryError):
+        return "its worker was killed: the memory of its node ran out", False
+    if isinstance(error, RayActorError):
+        return "its worker process or node died", False
+    return (str(error).strip().splitlines() or ["unknown"])[-1][:300], False
+
+
+class _StopWhenOver(_StaysHere, tune.Stopper):
+    def __init__(self, segment: _Segment) -> None:
+        self._segment = segment
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._segment.over
+
+
+def run_trials(
+    driver: Driver, runs: Runs, interrupt: Interrupt, *, gpu: float, follow: bool = False
+) -> None:
+    """Runs the driver's trials until it has finished or ``interrupt`` is requested.
+
+    ``cluster.start_ray`` comes first.
+
+    Args:
+        driver: Hands out trials and takes their results.
+        runs: Starts a trial's run on a worker.
+        interrupt: Asked between any two events.
+        gpu: Share of a GPU that one trial takes.
+        follow: As many trials at once as the cluster has room for, which may grow and shrink.
+
+    Raises:
+        Exception: What the driver raised; the trials that ran then will run again.
+    """
+    execution = driver.file.execution
+    looked = -_RESIZE_SECONDS
+
+    def resize() -> None:
+        nonlocal looked
+        if follow and time.monotonic() - looked >= _RESIZE_SECONDS:
+            looked = time.monotonic()
+            driver.resize(cluster.room(threads=execution.threads, gpu=gpu))
+
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        alone = gpu > 0 and config["spec"].alone
+        bundle = {"CPU": float(execution.threads)} | ({"GPU": 1.0 if alone else gpu} if gpu else {})
+        return tune.PlacementGroupFactory([bundle])
+
+    # Custom searchers are else held to one trial that waits for its resources; ours are held to
+    # the driver's in_flight.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
+    trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
+    while not (driver.finished or interrupt.requested):
+        segment = _Segment(driver, interrupt, resize)
+        _fit(segment, tune.with_resources(trainable, resources), runs)
+        gc.collect()  # a `fit` is one great cycle: before the next adds its own
+        if segment.error is not None:
+            raise segment.error
+        if not (segment.numbers or segment.over):
+            raise RuntimeError("Ray Tune stopped without having run a trial")
+
+
+def _fit(segment: _Segment, trainable: Any, runs: Runs) -> None:
+    numbers = segment.numbers
+    with tempfile.TemporaryDirectory(prefix="refinevad-tune-") as scratch, _quiet_tune():
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=_OrderedSearcher(segment),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: f"trial-{numbers.get(trial.trial_id, 0):04d}",
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=scratch,
+                verbose=0,
+                stop=_StopWhenOver(segment),
+                callbacks=[_Reporter(segment, runs)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=0, checkpoint_at_end=False
+                ),
+            ),
+        )
+        tuner.fit()
+
+
+@contextmanager
+def _quiet_tune() -> Iterator[None]:
+    """Tune reports failed trials in its own words; ours are in the ledger and on the screen."""
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        sys.stdout.flush()

@@ -1,0 +1,109 @@
+"""A Ray that has ended under a study: said in one line, and the driver ends with it.
+
+Ray's own library ends the process of a driver whose raylet or GCS is gone: from a thread of C,
+after ten seconds or sixty, without a word that the user could make use of. So we look first.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import ray
+
+from refinevad import cli
+from study.backend.cluster import kill_ray
+from study.backend.interrupt import Interrupt
+
+LOOK_SECONDS = 0.5
+PATIENCE_HERE = 3.0
+PATIENCE_CLUSTER = 30.0
+"""Seconds a cluster's GCS may be away: on Kubernetes it is restarted. Ray gives up after 60."""
+
+
+@contextmanager
+def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool) -> Iterator[None]:
+    """Ends this process with one line and exit code 1 if Ray ends while the block runs.
+
+    Nothing else would help: the thread that waits for Ray cannot be woken. The ledger is durable
+    at every moment.
+
+    Args:
+        interrupt: If it is requested, the signal that asked for it may have ended Ray as well.
+        last_word: Called first, to leave the terminal in order.
+        ours: Ray was started for this study; else it is a cluster, whose GCS may come back.
+    """
+    over = threading.Event()
+    gcs: str = ray.get_runtime_context().gcs_address
+    node: Any = ray._private.worker._global_node
+    raylet = _connect(node.raylet_socket_name)
+
+    patience = PATIENCE_HERE if ours else PATIENCE_CLUSTER
+    back = "" if ours else " once the cluster is back"
+
+    def look() -> None:
+        heard = time.monotonic()
+        while not over.wait(LOOK_SECONDS):
+            if _is_listening(gcs, patience / 6):
+                heard = time.monotonic()
+            if _has_ended(raylet):
+                gone = "Ray's process on this machine (the raylet) has ended"
+            elif time.monotonic() - heard > patience:
+                gone = f"Ray's head (the GCS at {gcs}) has not answered for {patience:g} s"
+            else:
+                continue
+            if not over.wait(LOOK_SECONDS):  # a signal's handler may come later than its effect
+                last_word()
+                if ours:
+                    kill_ray()
+                end = "what has ended is in the ledger, and the same command goes on"
+                if interrupt.requested:
+                    print(f"stopped; {end}", file=sys.stderr, flush=True)
+                    os._exit(cli.INTERRUPTED)
+                print(f"error: {gone}; {end}{back}", file=sys.stderr, flush=True)
+                os._exit(1)
+
+    with closing(raylet):
+        thread = threading.Thread(target=look, name="watch-ray", daemon=True)
+        thread.start()
+        try:
+            yield
+        except Exception:
+            if _has_ended(raylet) or not _is_listening(gcs, patience / 6):
+                thread.join(patience + 2.0)  # not the error it is, but Ray's end: said there
+            raise
+        finally:
+            over.set()
+            thread.join()
+
+
+def _connect(path: str) -> socket.socket:
+    """An open connection, whose end the kernel tells at once, however the process there died."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    connection.setblocking(False)
+    return connection
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:  # nothing to read: it lives
+        return False
+    except OSError:
+        return True
+
+
+def _is_listening(address: str, seconds: float) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+    except OSError:
+        return False
+    return True

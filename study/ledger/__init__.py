@@ -1,0 +1,1 @@
+"""The durable record of a study: written by one driver, read by everyone else."""

@@ -1,0 +1,141 @@
+"""What a study leaves behind: its description, its trials, and the digest that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from study.config.study_file import STUDY_NAME, Params
+
+State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
+
+
+@dataclass(frozen=True)
+class StudyMeta:
+    """What a study is, written once when it begins (``trials`` may be raised later)."""
+
+    name: Annotated[str, Field(pattern=STUDY_NAME)]
+    uid: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
+    """Random, so that a study made anew under an old name is not taken for the old one."""
+    hash: str
+    """Of everything that determines the results (``StudyFile.hash``)."""
+    config: dict[str, Any]
+    """The resolved study file."""
+    determinants: dict[str, Any]
+    """The part of it that no later run may change."""
+    fingerprint: str
+    """Of the packed data."""
+    metric: str
+    split: str
+    created: float
+    """Unix seconds."""
+    git_commit: str | None
+    versions: dict[str, str]
+    trials: int = 0
+    """Trials planned in all."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended. Written to the ledger in one line."""
+
+    state: Literal["COMPLETE", "PRUNED", "FAILED"]
+    objective: float | None
+    """Best over the epochs; 0 where the run diverged; None where it failed."""
+    diverged: bool = False
+    selected_epoch: int | None = None
+    """Epoch (from 1) of the objective."""
+    last_objective: float | None = None
+    reason: str | None = None
+    """Why it failed."""
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """One row per epoch: ``epoch``, ``objective`` and the metrics by name."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Final metrics: ``selected/…`` and ``last/…``."""
+    started: float | None = None
+    finished: float | None = None
+    worker: dict[str, str] = field(default_factory=dict)
+    """Host, process, device, precision, versions: the kind of hardware that decided the bits."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the ledger knows it."""
+
+    number: int
+    key: str
+    """Unique for ever: study name, study uid and number."""
+    params: Params
+    seed: int
+    state: State
+    stopping_curve: list[float] | None = None
+    attempts: int = 0
+    """Attempts that ended without a result (crash, timeout, lost node)."""
+    alone: bool = False
+    """Runs on a whole GPU: one of the attempts ran out of a shared one's memory, and that one does
+    not count against ``retries``."""
+    objective: float | None = None
+    diverged: bool = False
+    selected_epoch: int | None = None
+    last_objective: float | None = None
+    reason: str | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    started: float | None = None
+    finished: float | None = None
+    worker: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Wall time of the attempt that counted, in seconds."""
+        if self.started is None or self.finished is None:
+            return None
+        return self.finished - self.started
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a final record."""
+        return self.state != "RUNNING"
+
+    def with_result(self, result: TrialResult) -> TrialRecord:
+        """The record once ``result`` is in."""
+        return TrialRecord(
+            number=self.number,
+            key=self.key,
+            params=self.params,
+            seed=self.seed,
+            stopping_curve=self.stopping_curve,
+            attempts=self.attempts,
+            alone=self.alone,
+            **vars(result),  # not copied: a curve is most of what a trial takes in memory
+        )
+
+
+def digest(records: Iterable[TrialRecord]) -> str:
+    """sha256 over number, parameters, state and objective of every ended trial, in order.
+
+    Floats enter as hexadecimal, so that one bit of difference shows.
+    """
+    hasher = hashlib.sha256()
+    for record in sorted(records, key=lambda r: r.number):
+        if record.ended:
+            row = [record.number, _exact(record.params), record.state, _exact(record.objective)]
+            hasher.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return hasher.hexdigest()
+
+
+def best(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The trial with the highest objective; the first of equals."""
+    ended = [r for r in records if r.objective is not None and r.ended and not r.diverged]
+    return max(ended, key=lambda r: (r.objective, -r.number), default=None)
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    return value.hex() if isinstance(value, float) else value

@@ -1,0 +1,331 @@
+"""The ledger: the one durable truth of a study.
+
+It is one Optuna study in a journal file under ``runs/<study>/`` (``optuna-dashboard`` opens it).
+A trial is one line when it is asked (number, parameters, seed, stopping curve), one per attempt
+that was lost, and one write when it ends. Every write is on the disk before the call returns.
+Only a :class:`Ledger` writes, and it holds the study's lock while it lives; a
+:class:`LedgerReader` may read at any time, also beside a running study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import TypeAdapter
+
+from refinevad.config.document import nearest
+from refinevad.data.packing import fsync_folder
+from refinevad.errors import InputError
+from refinevad.files import CannotWrite
+from study.config.study_file import Params
+from study.config.variants import with_seeds_of
+from study.ledger.journal import (
+    JOURNAL,
+    BatchingJournal,
+    cut_torn_tail,
+    lock_study,
+    reading_journal,
+)
+from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
+
+_OPTUNA_STATES = {
+    "COMPLETE": TrialState.COMPLETE,
+    "PRUNED": TrialState.PRUNED,
+    "FAILED": TrialState.FAIL,
+}
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class LedgerReader:
+    """Reads a study's ledger: never locks, never writes, never waits.
+
+    Args:
+        folder: ``runs/<study>``.
+        journal: Its lines at one moment, where they must not grow under the reader; None: the
+            file.
+
+    Raises:
+        InputError: There is no study in the folder.
+    """
+
+    def __init__(self, folder: Path, journal: BaseJournalBackend | None = None) -> None:
+        self.folder = folder
+        if not (folder / JOURNAL).is_file():
+            there = [path.parent.name for path in folder.parent.glob(f"*/{JOURNAL}")]
+            raise InputError(
+                f"{folder}: no study here{nearest(folder.name, there)}"
+                " (`python -m study.run --space FILE` starts one)"
+            )
+        self._attach(journal or reading_journal(folder / JOURNAL))
+        if not self._find_study():
+            raise InputError(f"{folder}: the study here has not begun; run it first")
+
+    def _attach(self, backend: BaseJournalBackend) -> None:
+        try:
+            self._storage = JournalStorage(backend)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever Optuna meets in lines that it did not write
+            raise self._damaged(error) from None
+        self._records: list[TrialRecord] = []
+        self._unended: list[int] = []  # of these: what may have changed
+
+    def _damaged(self, error: Exception) -> InputError:
+        reason = (str(error).strip().splitlines() or [repr(error)])[0]
+        return InputError(
+            f"{self.folder / JOURNAL}: the ledger is damaged in the middle ({reason}); "
+            "restore the file from a backup"
+        )
+
+    def _find_study(self) -> bool:
+        studies = self._storage.get_all_studies()
+        if not studies or "meta" not in studies[0].user_attrs:
+            return False
+        self._study_id = studies[0]._study_id
+        self._load_meta()
+        return True
+
+    def _load_meta(self) -> None:
+        attrs = self._storage.get_study_user_attrs(self._study_id)
+        try:
+            content = attrs["meta"] | {"trials": attrs["trials"]}
+            self.meta = TypeAdapter(StudyMeta).validate_python(content)
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._damaged(error) from None
+
+    def refresh(self) -> None:
+        """Reads what was appended since."""
+        self._load_meta()
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial asked so far, by number."""
+        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        for number in self._unended:
+            self._records[number] = self._record(frozen[number])
+        new = range(len(self._records), len(frozen))
+        self._records += [self._record(trial) for trial in frozen[new.start :]]
+        self._unended = [n for n in (*self._unended, *new) if not self._records[n].ended]
+        return list(self._records)
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        attrs = trial.user_attrs
+        attempts = attrs.get("attempts", ())
+        record = TrialRecord(
+            number=trial.number,
+            key=f"{self.meta.name}/{self.meta.uid}/{trial.number}",
+            params=trial.params,
+            seed=attrs["seed"],
+            state="RUNNING",
+            stopping_curve=attrs["stopping_curve"],
+            attempts=len(attempts),
+            alone=any(attempt.get("alone") for attempt in attempts),
+        )
+        ended = trial.state.is_finished() and "result" in attrs
+        return record.with_result(TrialResult(**attrs["result"])) if ended else record
+
+
+class Ledger(LedgerReader):
+    """Writes a study's ledger; one process at a time.
+
+    Opening it recovers what a crash left behind: a torn last line is cut off (and kept beside the
+    file), and a trial whose result was written but not closed is closed.
+
+    Args:
+        folder: ``runs/<study>``; made when absent.
+        meta: The study about to run. Against an existing ledger everything that determines the
+            results must be equal; a larger ``trials`` extends the study.
+
+    Raises:
+        InputError: Another driver holds the study, or the settings differ (the message names
+            every difference), or the ledger is damaged in the middle.
+        CannotWrite: Here and from every method that writes: nothing more can be written.
+    """
+
+    def __init__(self, folder: Path, meta: StudyMeta) -> None:
+        self.folder = folder
+        self.recovered: str | None = None
+        """What recovery had to do, in words; None when nothing."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotWrite(folder, error) from error
+        self._handle = lock_study(folder)
+        try:
+            self._open(meta)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, meta: StudyMeta) -> None:
+        path = self.folder / JOURNAL
+        self.recovered = cut_torn_tail(path)
+        if path.stat().st_size == 0:
+            fsync_folder(self.folder)
+        self._backend = BatchingJournal(path, self._handle)
+        self._attach(self._backend)
+        if self._find_study():
+            self._continue(meta)
+        else:
+            self._begin(meta)
+        self._close_written()
+
+    def _begin(self, meta: StudyMeta) -> None:
+        studies = self._storage.get_all_studies()
+        self._study_id = (
+            studies[0]._study_id
+            if studies
+            else self._storage.create_new_study([StudyDirection.MAXIMIZE], meta.name)
+        )
+        with self._backend.batch():  # all or nothing: `meta` comes last
+            self._storage.set_study_user_attr(self._study_id, "trials", meta.trials)
+            self._storage.set_study_user_attr(self._study_id, "meta", asdict(meta))
+        self._load_meta()
+
+    def _continue(self, meta: StudyMeta) -> None:
+        if not self._storage.get_all_trials(self._study_id, deepcopy=False):
+            # Nothing depends on the settings yet: take the new ones.
+            self._begin(replace(meta, uid=self.meta.uid))
+            return
+        old, new = self.meta, meta
+        changes = differences(old.determinants, with_seeds_of(new.determinants, old.determinants))
+        if old.fingerprint != new.fingerprint:
+            changes.append(
+                f"the data themselves: fingerprint was {old.fingerprint[:12]}, "
+                f"is {new.fingerprint[:12]}"
+            )
+        if changes:
+            raise InputError(
+                f"{self.folder}: this study was begun with other settings; put them back, or give "
+                "the study a new name (--set study.name=…). Changed:\n"
+                + "\n".join(f"  {change}" for change in changes)
+            )
+        asked = len(self._storage.get_all_trials(self._study_id, deepcopy=False))
+        if new.trials < asked:
+            raise InputError(
+                f"{self.folder}: trials = {new.trials}, but {asked} were asked already; "
+                f"give --trials {asked} or more (for arms: as many seeds as before, or more)"
+            )
+        if new.trials != old.trials:
+            self._storage.set_study_user_attr(self._study_id, "trials", new.trials)
+        if new.versions != self._attribute("versions", old.versions):  # of the trials from here on
+            self._storage.set_study_user_attr(self._study_id, "versions", new.versions)
+        self._load_meta()
+
+    @property
+    def packing(self) -> dict[str, Any] | None:
+        """What an earlier session measured of trials that share a GPU."""
+        found: dict[str, Any] | None = self._attribute("packing", None)
+        return found
+
+    @packing.setter
+    def packing(self, content: dict[str, Any]) -> None:
+        self._storage.set_study_user_attr(self._study_id, "packing", content)
+
+    def _attribute(self, name: str, default: Any) -> Any:
+        return self._storage.get_study_user_attrs(self._study_id).get(name, default)
+
+    def _close_written(self) -> None:
+        """A crash between a trial's result and its state leaves the trial open: close it."""
+        for trial in self._storage.get_all_trials(self._study_id, deepcopy=False):
+            if not trial.state.is_finished() and "result" in trial.user_attrs:
+                self._close_trial(trial.number, TrialResult(**trial.user_attrs["result"]))
+
+    def begin(
+        self,
+        params: Params,
+        distributions: dict[str, BaseDistribution],
+        *,
+        seed: int,
+        stopping_curve: list[float] | None,
+    ) -> TrialRecord:
+        """Writes down that the next trial was asked."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=distributions,
+            user_attrs={"seed": seed, "stopping_curve": stopping_curve},
+        )
+        trial_id = self._storage.create_new_trial(self._study_id, template)
+        trial = self._storage.get_trial(trial_id)
+        trial.distributions = distributions  # one object for all: Optuna has read its own copy
+        return self._record(trial)
+
+    def lost_attempt(self, number: int, reason: str, *, alone: bool = False) -> TrialRecord:
+        """Writes down that an attempt ended without a result and the trial will run again, with
+        ``alone`` on a whole GPU."""
+        trial_id = self._trial_id(number)
+        attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", [])
+        entry = {"time": time.time(), "reason": reason} | ({"alone": True} if alone else {})
+        self._storage.set_trial_user_attr(trial_id, "attempts", [*attempts, entry])
+        return self._record(self._storage.get_trial(trial_id))
+
+    def finish(self, number: int, result: TrialResult) -> TrialRecord:
+        """Writes a trial's only final record; a second one for the same trial changes nothing."""
+        trial_id = self._trial_id(number)
+        trial = self._storage.get_trial(trial_id)
+        if not trial.state.is_finished():
+            with self._backend.batch():
+                self._storage.set_trial_user_attr(trial_id, "result", asdict(result))
+                self._close_trial(number, result)
+        return self._record(self._storage.get_trial(trial_id))
+
+    def _close_trial(self, number: int, result: TrialResult) -> None:
+        trial_id = self._trial_id(number)
+        for row in result.curve:  # for optuna-dashboard
+            self._storage.set_trial_intermediate_value(
+                trial_id, int(row["epoch"]), float(row["objective"])
+            )
+        values = None if result.objective is None else [result.objective]
+        self._storage.set_trial_state_values(trial_id, _OPTUNA_STATES[result.state], values)
+
+    def seal(self) -> None:
+        """Writes down at the end of a session what the ledger holds, for `study.verify`.
+
+        That is the digest of the trials that have ended, and the hash of every byte before: the
+        file is only ever appended to. Which trials had ended follows from the seal's place.
+        """
+        name = digest(self.trials())
+        if name == self._attribute("seal", {}).get("digest"):
+            return
+        content = (self.folder / JOURNAL).read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        seal = {"time": time.time(), "digest": name, "bytes": len(content), "sha256": sha256}
+        self._storage.set_study_user_attr(self._study_id, "seal", seal)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def close(self) -> None:
+        """Gives the study free for another driver."""
+        os.close(self._handle)
+
+
+def differences(old: Any, new: Any, at: str = "") -> list[str]:
+    """``key: was …, is …`` for everything that differs in two nested mappings."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            line
+            for key in keys
+            for line in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+        ]
+    return [] if old == new else [f"{at}: was {_plain(old)}, is {_plain(new)}"]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item is not None}
+    return "nothing" if value is None else json.dumps(value)

@@ -1,0 +1,212 @@
+"""How long a study will take: from the trials that have ended, with an interval.
+
+A trial costs its epochs times the seconds of one. Epochs are known or taken from what the search
+asked of late, and pruning cuts them; the seconds follow the model's widths and kinds (a ridge
+regression of their logarithm) and the machine's pace of late. What is to come differs from what
+was in three ways, and each widens the interval: the machine's pace wanders, the search proposes
+other trials than it did, and single trials differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refinevad.config.data import ModelConfig
+from study.config.study_file import Params, StudyFile
+from study.config.variants import ARM
+from study.ledger.records import TrialRecord
+
+COVERAGE = 0.9
+"""Share of forecasts whose interval is to hold the truth."""
+_Z = 1.645
+_RIDGE = 2.0
+"""As many trials' worth of belief that widths and kinds do not matter."""
+_LATELY = 30.0
+"""So many trials ago, a trial's word on the pace and on the search counts for 1/e."""
+_BLOCK = 10
+"""Trials over which the pace of the machine is averaged to see it wander."""
+_SINGLE = 0.2
+"""The same of one trial's seconds, worth two trials' word."""
+_PACE = 0.05
+"""Standard deviation of the logarithm of the machine's pace from here to the end, at least."""
+_UNSEEN = 0.3
+"""The same of what trials cost that a search proposes from results, where none was seen yet."""
+_TRUST = 10.0
+"""Proposed trials that are worth as much as this belief and the space-filling ones before."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds left: the expectation, and an interval that should hold the truth nine times of
+    ten."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+class Forecaster:
+    """Learns from ended trials what the others will take.
+
+    Args:
+        file: The study.
+        known: Parameters of the first trials, as far as they need no results.
+    """
+
+    def __init__(self, file: StudyFile, known: Sequence[Params]) -> None:
+        self._file = file
+        self._known = [(self._row(params), float(file.epochs_of(params))) for params in known]
+        self._rows: list[list[float]] = []  # of the ended trials, as they ended
+        self._planned: list[float] = []
+        self._run: list[float] = []
+        self._seconds: list[float] = []
+        self._proposed: list[bool] = []  # from results
+        self._ended: set[int] = set()
+        self._workers: set[tuple[str | None, str | None]] = set()
+
+    def take(self, record: TrialRecord) -> None:
+        """Takes in an ended trial; of one that failed, and of the first on each worker, which
+        also loads the libraries and the data, only that it has ended."""
+        self._ended.add(record.number)
+        seconds = record.duration_s
+        if not record.curve or not seconds or seconds <= 0:
+            return
+        worker = record.worker.get("host"), record.worker.get("pid")
+        if worker not in self._workers:
+            self._workers.add(worker)
+            return
+        self.learn(
+            record.params,
+            epochs=len(record.curve),
+            seconds=seconds,
+            proposed=record.number >= len(self._known),
+        )
+
+    def learn(self, params: Params, *, epochs: int, seconds: float, proposed: bool = False) -> None:
+        """Learns that so many epochs of a configuration took ``seconds``; ``proposed``: the search
+        found it by results."""
+        self._rows.append(self._row(params))
+        self._planned.append(float(self._file.epochs_of(params)))
+        self._run.append(float(epochs))
+        self._seconds.append(seconds)
+        self._proposed.append(proposed)
+
+    def left(self, workers: float, running: Mapping[int, float] | None = None) -> Forecast | None:
+        """Time to the end of the study; None: nothing was learnt.
+
+        Args:
+            workers: Trials at once, times the share of the time that they are busy.
+            running: Seconds that each trial on a worker has run.
+        """
+        count = len(self._seconds)
+        left = self._file.study.trials - len(self._ended)
+        if not count:
+            return None
+        if left <= 0:
+            return Forecast(0.0, 0.0, 0.0)
+        planned, run, seconds = map(np.array, (self._planned, self._run, self._seconds))
+        age = np.arange(count)[::-1] / _LATELY
+        recent = np.exp(-age)
+        model = _CostModel(np.array(self._rows), run, seconds, recent)
+
+        share = float((run * recent).sum() / (planned * recent).sum())
+        ahead = [known for n, known in enumerate(self._known) if n not in self._ended][:left]
+        unknown = left - len(ahead)
+        costs = np.array([model.seconds(row, share * epochs) for row, epochs in ahead])
+
+        # What the search will propose is like what it proposed, of late more than before.
+        weight = recent * np.array(self._proposed)
+        usual = float(costs.mean()) if ahead else float(seconds.mean())
+        total_weight = float(weight.sum()) + _TRUST
+        each = (float((weight * seconds).sum()) + _TRUST * usual) / total_weight
+        total = float(costs.sum()) + unknown * each
+
+        guessed = unknown * each / total
+        single = model.spread
+        apart = float(np.std(seconds) / np.mean(seconds))
+        variance = (
+            model.pace**2
+            + single**2 * (1 / left + 1 / min(count, _LATELY))
+            + (guessed * _UNSEEN) ** 2 * _TRUST / total_weight
+            + (guessed * apart) ** 2 / max(1, unknown)
+        )
+        width = _Z * math.sqrt(variance) * (1 + 2 / count)
+        done = sum((running or {}).values())
+        waits = (workers - 1) / 2 * total / left if left > workers else 0.0  # for the last trials
+        least = total / left / 4  # what runs longer than expected ends soon, not at once
+        wall = max(total - done + waits, least) / min(max(workers, 0.01), left)
+        return Forecast(wall, wall * math.exp(-width), wall * math.exp(width))
+
+    def size(self, params: Params) -> float:
+        """Orders configurations by how large their models are."""
+        return sum(self._row(params))
+
+    def _row(self, params: Params) -> list[float]:
+        """What decides the seconds of an epoch: widths on a logarithmic scale, kinds as flags."""
+        if self._file.arms:
+            return [float(params[ARM] == arm) for arm in self._file.arms]
+        row: list[float] = []
+        for name in sorted(self._file.space):
+            if name in ModelConfig.model_fields:
+                row += _scaled(params[name], self._file.space[name].ends())
+        return row
+
+
+def _scaled(value: Any, ends: tuple[Any, ...]) -> list[float]:
+    numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
+    if len(numbers) < len(ends):
+        return [float(value == end) for end in ends]
+    low, high = min(numbers), max(numbers)
+    if low == high:
+        return []
+    if low > 0:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return [2 * (value - low) / (high - low) - 1]
+
+
+class _CostModel:
+    """Seconds of a trial from its epochs and its row, by the trials that have ended.
+
+    Args:
+        rows: (n, k).
+        epochs: (n,) that were run.
+        seconds: (n,) that they took.
+        recent: (n,) weights of the trials, the last one's is 1.
+    """
+
+    def __init__(self, rows: Array, epochs: Array, seconds: Array, recent: Array) -> None:
+        # The logarithm of the epochs is there because a trial also costs something without any.
+        x = np.column_stack([np.log(epochs), rows])
+        y = np.log(seconds / epochs)
+        self._centre = x.mean(axis=0)
+        x = x - self._centre
+        self._slopes = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean()))
+        errors = y - x @ self._slopes
+        # A mean of exponentials, not the exponential of a mean: sums of seconds are foretold.
+        self._level = float((np.exp(errors) * recent).sum() / recent.sum())
+        squares = float(((errors - errors.mean()) ** 2).sum()) + 2 * _SINGLE**2
+        self.spread = math.sqrt(squares / (len(errors) + 1))
+        """Standard deviation of the logarithm of one trial's seconds."""
+        self.pace = _wander(errors, self.spread)
+        """The same of the machine's pace."""
+
+    def seconds(self, row: Sequence[float], epochs: float) -> float:
+        x = np.array([math.log(max(epochs, 0.1)), *row]) - self._centre
+        return epochs * self._level * math.exp(float(x @ self._slopes))
+
+
+def _wander(errors: Array, spread: float) -> float:
+    """Standard deviation of means over blocks of trials; ``spread``: of single ones."""
+    blocks = len(errors) // _BLOCK
+    if blocks < 2:
+        return max(_PACE, spread / math.sqrt(2))
+    means = errors[len(errors) - blocks * _BLOCK :].reshape(blocks, _BLOCK).mean(axis=1)
+    return max(_PACE, float(np.std(means, ddof=1)))

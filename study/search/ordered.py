@@ -1,0 +1,146 @@
+"""Ordered search: the same trials at any number of workers.
+
+Ordinary parallel search depends on which trial ends first. Here trial n is asked only when the
+results of trials 0 … n - window are in, and exactly these have been told to the sampler; trials
+n - window + 1 … n - 1 are running for it, whatever has really happened. So the sequence is a
+function of the space, the seed and the trials' results alone.
+
+What the sampler knows lives in memory and is rebuilt from the ledger's records at a restart: the
+sampler of trial n is seeded by a hash of (study seed, n) and needs no state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from scipy.stats import qmc
+
+from study.config.study_file import Params
+from study.search.tpe import TrialArrays
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def derived_seed(study_seed: int, number: int, purpose: str) -> int:
+    """A 31-bit seed for one purpose of one trial: the head of sha256 of all three."""
+    content = hashlib.sha256(f"{purpose}:{study_seed}:{number}".encode()).digest()
+    return int.from_bytes(content[:4], "big") >> 1
+
+
+class OrderedSearch:
+    """Proposes trials 0, 1, 2, … in order.
+
+    Args:
+        distributions: The searched space.
+        seed: The study's seed.
+        space_filling: Trials that come from a scrambled Sobol sequence, by index; TPE follows.
+        window: Trial n needs the results of trials 0 … n - window.
+    """
+
+    def __init__(
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        seed: int,
+        space_filling: int,
+        window: int,
+    ) -> None:
+        self._distributions = dict(distributions)
+        self._seed = seed
+        self._window = window
+        self._points = _sobol(len(self._distributions), space_filling, seed)
+        self._trials = TrialArrays(self._distributions)
+        self._results: dict[int, float | None] = {}  # not told yet
+        self._asked = 0
+        self._told = 0
+
+    @property
+    def next_number(self) -> int:
+        """Number of the trial that is asked next."""
+        return self._asked
+
+    @property
+    def ready(self) -> bool:
+        """Whether the results are in that the next trial waits for."""
+        return self._told > self._asked - self._window
+
+    def record(self, number: int, value: float | None) -> None:
+        """A trial's result, in any order; None: it failed. It is told in its turn."""
+        self._results[number] = value
+        self._tell()
+
+    def ask(self) -> Params:
+        """Parameters of the next trial. Call only when :attr:`ready`."""
+        if not self.ready:
+            raise RuntimeError(f"trial {self._asked} was asked before its window of results was in")
+        params = self._propose(self._asked)
+        self.restore(params)
+        return params
+
+    def restore(self, params: Params) -> None:
+        """Takes the next trial as asked with ``params``, as the ledger recorded it."""
+        self._trials.add(params)
+        self._asked += 1
+        self._tell()
+
+    def _propose(self, number: int) -> Params:
+        if number < len(self._points):
+            return {
+                name: at_quantile(distribution, float(u))
+                for (name, distribution), u in zip(
+                    self._distributions.items(), self._points[number], strict=True
+                )
+            }
+        # The space-filling trials are TPE's start; without them it begins with random ones.
+        startup = 1 if len(self._points) else 10
+        seed = derived_seed(self._seed, number, "sampler")
+        return self._trials.propose(seed=seed, startup=startup)
+
+    def _tell(self) -> None:
+        """Tells the sampler, in order, what the next trial may know."""
+        while self._told <= self._asked - self._window and self._told in self._results:
+            self._trials.tell(self._told, self._results.pop(self._told))
+            self._told += 1
+
+
+def _sobol(dimensions: int, points: int, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The first points of a scrambled Sobol sequence, (points, dimensions) in [0, 1)."""
+    if points == 0:
+        return np.empty((0, dimensions))
+    rng = np.random.default_rng(derived_seed(seed, 0, "sobol"))
+    sequence = qmc.Sobol(dimensions, scramble=True, rng=rng)
+    # A power of two keeps scipy's balance warning away; more points change none of the first.
+    drawn: np.ndarray[Any, np.dtype[np.float64]] = sequence.random_base2(
+        math.ceil(math.log2(points))
+    )
+    return drawn[:points]
+
+
+def at_quantile(distribution: BaseDistribution, u: float) -> Any:
+    """The value at quantile ``u`` of a distribution's own measure."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    whole = isinstance(distribution, IntDistribution)
+    if whole:  # each whole number owns the interval of length 1 around it
+        low, high = low - 0.5, high + 0.5
+    if distribution.log:
+        value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+    else:
+        value = low + u * (high - low)
+    value = min(max(value, low), high)
+    if whole:
+        return min(max(round(value), distribution.low), distribution.high)
+    return value

@@ -1,0 +1,86 @@
+"""What a trial is asked with: a function of the study file and of earlier trials' results.
+
+The driver asks by it, and `study.verify` asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from study.config.study_file import Params, StudyFile
+from study.config.variants import REPLICATE, ArmSearch
+from study.ledger.records import TrialRecord
+from study.search.ordered import OrderedSearch, derived_seed
+from study.search.pruning import StoppingRule
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """All that a trial is launched with."""
+
+    params: Params
+    seed: int
+    """Of its training."""
+    stopping_curve: list[float] | None
+
+
+class Search(Protocol):
+    """Proposes trials 0, 1, 2, … in order."""
+
+    @property
+    def next_number(self) -> int: ...
+    @property
+    def ready(self) -> bool: ...
+    def record(self, number: int, value: float | None) -> None: ...
+    def ask(self) -> Params: ...
+    def restore(self, params: Params) -> None: ...
+
+
+def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
+    """The search of a study, before its first trial; ``ahead``: a window of so many at least."""
+    if file.arms:
+        return ArmSearch(list(file.arms))
+    return OrderedSearch(
+        file.distributions(),
+        seed=file.study.seed,
+        space_filling=file.search.space_filling,
+        window=max(file.search.window, ahead),
+    )
+
+
+def first_proposals(file: StudyFile, count: int) -> list[Params]:
+    """The first configurations of a study's sequence, as far as they need no results."""
+    search = ordered_search(file, ahead=count)
+    proposals: list[Params] = []
+    while len(proposals) < min(count, file.study.trials) and search.ready:
+        proposals.append(search.ask())
+    return proposals
+
+
+def stopping_rule(file: StudyFile) -> StoppingRule | None:
+    """The pruning of a study; None: it prunes nothing."""
+    return StoppingRule(file.pruning, _longest(file)) if file.pruning else None
+
+
+def propose(
+    file: StudyFile,
+    search: Search,
+    stopping: StoppingRule | None,
+    records: Sequence[TrialRecord],
+) -> Proposal:
+    """Asks the next trial; call only when ``search`` is ready. ``records``: by number."""
+    number = search.next_number
+    params = search.ask()
+    seed = params.get("seed", file.train.seed)
+    if seed is None:  # arms of one replicate have the same
+        seed = derived_seed(file.study.seed, params.get(REPLICATE, number), "training")
+    results = max(0, number - file.search.window + 1)
+    curve = stopping.curve(records, results) if stopping else None
+    return Proposal(params, seed, curve)
+
+
+def _longest(file: StudyFile) -> int:
+    dimension = file.space.get("epochs")
+    return int(max(dimension.ends())) if dimension else file.train.epochs

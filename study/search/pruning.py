@@ -1,0 +1,85 @@
+"""Pruning without timing: a trial is launched with the curve it must stay above.
+
+The curve is computed from the same results that the trial's parameters depend on (trials
+0 … n - window), so which trials are stopped, and when, does not depend on the workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import accumulate, repeat
+
+from study.config.study_file import PruningSection
+from study.ledger.records import TrialRecord
+
+
+class StoppingRule:
+    """Percentile of the earlier trials' best-so-far objective, epoch by epoch.
+
+    Args:
+        pruning: Percentile, warm-up and how many results there must be.
+        epochs: Length of the longest possible trial.
+    """
+
+    def __init__(self, pruning: PruningSection, epochs: int) -> None:
+        self._after_trials = pruning.after_trials
+        self._curve = [_RunningPercentile(pruning.percentile) for _ in range(epochs)]
+        self._seen = 0
+        self._counted = 0
+
+    def curve(self, records: Sequence[TrialRecord], results: int) -> list[float] | None:
+        """The curve of a trial that knows trials 0 … results - 1; None: there is none yet.
+
+        A trial that ended before an epoch (shorter, or stopped) counts there with its best so
+        far; a diverged one with 0; a failed one not at all.
+        """
+        for number in range(self._seen, results):
+            if records[number].objective is not None:
+                self._count(records[number])
+        self._seen = max(self._seen, results)
+        if self._seen < self._after_trials or not self._counted:
+            return None
+        return [percentile.value() for percentile in self._curve]
+
+    def _count(self, record: TrialRecord) -> None:
+        objectives = [0.0] if record.diverged else [row["objective"] for row in record.curve]
+        best = list(accumulate(objectives or [0.0], max))
+        longer = repeat(best[-1], max(0, len(self._curve) - len(best)))
+        for percentile, value in zip(self._curve, [*best, *longer], strict=False):
+            percentile.add(value)
+        self._counted += 1
+
+
+class _RunningPercentile:
+    """`numpy.percentile` of all values so far, to the bit, at a cost that hardly grows with them.
+
+    Two heaps hold the values below the percentile and those above it, the nearest on top.
+    """
+
+    def __init__(self, percentile: float) -> None:
+        self._share = percentile / 100
+        self._below: list[float] = []  # negated: the largest on top
+        self._above: list[float] = []
+
+    def add(self, value: float) -> None:
+        if self._below and value < -self._below[0]:
+            heappush(self._below, -value)
+        else:
+            heappush(self._above, value)
+        count = len(self._below) + len(self._above)
+        rank = int((count - 1) * self._share) + 1  # values up to the percentile
+        while len(self._below) < rank:
+            heappush(self._below, -heappop(self._above))
+        while len(self._below) > rank:
+            heappush(self._above, -heappop(self._below))
+
+    def value(self) -> float:
+        low = -self._below[0]
+        if not self._above:
+            return low
+        count = len(self._below) + len(self._above)
+        part = (count - 1) * self._share - (len(self._below) - 1)
+        between = self._above[0] - low
+        # As numpy interpolates: from the nearer end.
+        return low + between * part if part < 0.5 else self._above[0] - between * (1 - part)

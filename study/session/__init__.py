@@ -1,0 +1,1 @@
+"""One session of a study: from the open ledger to the summary."""

@@ -1,0 +1,207 @@
+"""The driver: which trial next, what to do with a result. It knows nothing of Ray.
+
+All state that matters is in the ledger; what is here can be rebuilt from it at any moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from refinevad.errors import Stopped
+from study.config.study_file import StudyFile
+from study.ledger.records import TrialRecord, TrialResult
+from study.ledger.writer import Ledger
+from study.progress.screen import Screen
+from study.search.proposal import ordered_search, propose, stopping_rule
+from study.trials.checkpoints import Checkpoints
+from study.trials.runner import TrialOutcome, TrialSpec
+
+HOPELESS = 10
+"""So many trials that fail before any has a result stop a study, and none is recorded as failed:
+what is broken is the machine or the study file."""
+
+
+@dataclass
+class _Clock:
+    """When an attempt began."""
+
+    monotonic: float = field(default_factory=time.monotonic)
+    wall: float = field(default_factory=time.time)
+
+
+class Driver:
+    """Runs a study's trials through whoever calls :meth:`next_trial` and reports back.
+
+    Args:
+        file: The study file.
+        ledger: Open for writing.
+        checkpoints: Where the best trials' weights go.
+        screen: What the user sees.
+        in_flight: Trials that may be handed out at once.
+    """
+
+    def __init__(
+        self,
+        file: StudyFile,
+        ledger: Ledger,
+        checkpoints: Checkpoints,
+        screen: Screen,
+        *,
+        in_flight: int,
+    ) -> None:
+        self.file = file
+        self._ledger = ledger
+        self._checkpoints = checkpoints
+        self._screen = screen
+        self.in_flight = in_flight
+        self._distributions = file.distributions()
+        self._search = ordered_search(file)
+        self._stopping = stopping_rule(file)
+        self._records = ledger.trials()
+        self._waiting: deque[int] = deque()  # to be handed out (again)
+        self._running: set[int] = set()
+        self._begun: dict[int, _Clock] = {}
+        self._held: dict[int, TrialResult] = {}  # failures, until some trial has a result
+        self._ended = 0
+        for record in self._records:
+            self._search.restore(record.params)
+            if record.ended:
+                self._take(record)
+            else:
+                self._waiting.append(record.number)
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Every trial asked so far, by number."""
+        return self._records
+
+    @property
+    def finished(self) -> bool:
+        """Whether every planned trial has its final record."""
+        return self._ended >= self.file.study.trials
+
+    def resize(self, workers: int) -> None:
+        """As many trials at once as there are ``workers`` from now on; at least one is tried."""
+        self.in_flight = max(1, workers)
+        self._screen.resized(workers)
+
+    def next_trial(self) -> TrialSpec | None:
+        """The next trial to run, or None: not yet."""
+        if len(self._running) >= self.in_flight:
+            return None
+        if not self._waiting:
+            if self._search.next_number >= self.file.study.trials:
+                return None
+            if not self._search.ready:
+                self._screen.window_limits()
+                return None
+            self._ask()
+        number = self._waiting.popleft()
+        self._running.add(number)
+        self._begun[number] = _Clock()
+        record = self._records[number]
+        return TrialSpec(
+            number=number,
+            params=record.params,
+            seed=record.seed,
+            stopping_curve=record.stopping_curve,
+            keep_above=self._checkpoints.threshold(),
+            alone=record.alone,
+        )
+
+    def _ask(self) -> None:
+        asked = propose(self.file, self._search, self._stopping, self._records)
+        record = self._ledger.begin(
+            asked.params, self._distributions, seed=asked.seed, stopping_curve=asked.stopping_curve
+        )
+        self._records.append(record)
+        self._waiting.append(record.number)
+
+    def started(self, number: int) -> None:
+        """A worker has begun a trial."""
+        self._begun[number] = _Clock()
+        self._screen.started(self._records[number])
+
+    def progressed(self, number: int, epoch: int, best: float) -> None:
+        """A running trial has come to the end of an epoch."""
+        self._screen.progressed(number, epoch, best)
+
+    def completed(self, outcome: TrialOutcome) -> None:
+        """A trial has its result: durable before this returns."""
+        self._running.discard(outcome.number)
+        if self._records[outcome.number].ended:
+            return  # exactly one final record
+        if outcome.checkpoint is not None:
+            self._checkpoints.save(outcome.number, outcome.checkpoint)
+        self._finish(outcome.number, outcome.result)
+        for number, failure in sorted(self._held.items()):
+            self._finish(number, failure)
+        self._held.clear()
+
+    def lost(
+        self,
+        number: int,
+        reason: str,
+        *,
+        out_of_gpu_memory: bool = False,
+        worker: dict[str, str] | None = None,
+    ) -> None:
+        """An attempt ended without a result: the trial runs again, or has FAILED.
+
+        Raises:
+            Stopped: The first trials all failed. They will run again.
+        """
+        self._running.discard(number)
+        record = self._records[number]
+        if record.ended:
+            return
+        begun, execution = self._begun[number], self.file.execution
+        seconds = time.monotonic() - begun.monotonic
+        if execution.trial_timeout is not None and seconds >= execution.trial_timeout:
+            reason = f"timed out after {execution.trial_timeout:g} s"
+        alone = out_of_gpu_memory and not record.alone  # on a device of its own, before it counts
+        if not alone and record.attempts - record.alone >= execution.retries:
+            result = TrialResult(
+                state="FAILED",
+                objective=None,
+                reason=reason,
+                started=begun.wall,
+                finished=begun.wall + seconds,
+                worker=worker or {},
+            )
+            if self._hopeful():
+                self._finish(number, result)
+            else:
+                self._hold(number, result)
+            return
+        self._records[number] = self._ledger.lost_attempt(number, reason, alone=alone)
+        self._screen.lost(self._records[number], reason)
+        self._waiting.appendleft(number)
+
+    def _hopeful(self) -> bool:
+        return any(record.objective is not None for record in self._records)
+
+    def _hold(self, number: int, failure: TrialResult) -> None:
+        self._held[number] = failure
+        self._screen.failed_like_all(self._records[number], failure.reason or "")
+        # No more than can be asked without a result.
+        left = self.file.study.trials - self._ended
+        enough = min(HOPELESS, self.file.search.window, left)
+        if len(self._held) >= enough:
+            raise Stopped(
+                f"the first {enough} trials all failed, the last with: {failure.reason}; none is "
+                "recorded as failed, and once that is mended the same command runs them again"
+            )
+
+    def _finish(self, number: int, result: TrialResult) -> None:
+        record = self._ledger.finish(number, result)
+        self._records[number] = record
+        self._take(record)
+        self._screen.ended(record)
+
+    def _take(self, record: TrialRecord) -> None:
+        self._ended += 1
+        self._search.record(record.number, record.objective)
+        self._checkpoints.rank(record)

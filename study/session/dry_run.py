@@ -1,0 +1,118 @@
+"""``study.run --dry-run``: what would run, and about how long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+
+from refinevad.errors import InputError
+from study.config.study_file import Params, StudyFile
+from study.config.variants import with_seeds_of
+from study.ledger.records import TrialRecord
+from study.ledger.writer import LedgerReader, differences
+from study.progress.forecast import Forecaster
+from study.progress.screen import interval, plain
+from study.search.proposal import first_proposals
+from study.trials.runner import RefineVADRuns, TrialSpec
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+
+_SHOWN = 10
+_MEASURED = 5
+_PATIENCE = 15.0
+"""Seconds after which no other configuration is measured."""
+
+
+def print_dry_run(
+    console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
+) -> None:
+    """The resolved study, its fingerprints, ten configurations and a cost forecast."""
+    known = first_proposals(file, file.study.trials if file.arms else file.search.space_filling)
+    shown = known[:_SHOWN] or first_proposals(file, _SHOWN)
+    ended, state = _begun(folder, file)
+    forecaster = Forecaster(file, known)
+    for record in ended:
+        forecaster.take(record)
+    measured = 0
+    if forecaster.left(workers) is None:  # first: it finds what cannot be trained
+        measured = _measure(forecaster, file, store, known or shown)
+    console.print(file.to_yaml(), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
+    console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
+    kind = "first of the space-filling sequence" if file.search.space_filling else "at random"
+    if file.arms:
+        kind = "the arms"
+    console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
+    for number, params in enumerate(shown):
+        console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
+    left = forecaster.left(workers)
+    assert left is not None, "something was measured"
+    trials = f"{file.study.trials} trials"
+    if ended:
+        trials = f"the {max(0, file.study.trials - len(ended))} trials left of {file.study.trials}"
+    source = f"the times of {len(ended)} trials"
+    if measured:
+        source = f"one epoch of {_count(measured, 'configuration')}, measured now"
+        if file.pruning:
+            source += "; pruning shortens it"
+    console.print(
+        f"\nforecast: {trials} on {_count(workers, 'worker')} take {interval(left)}, by {source}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"{folder} {state}; nothing was started", highlight=False, soft_wrap=True)
+
+
+def _begun(folder: Path, file: StudyFile) -> tuple[list[TrialRecord], str]:
+    """What has ended of the study in ``folder``, in the order of its ends, and how it stands."""
+    if not folder.exists():
+        return [], "does not exist yet"
+    try:
+        ledger = LedgerReader(folder)
+    except InputError:  # it has no trial yet, or is no study: a run says which
+        return [], "exists, and has no study yet"
+    old, new = ledger.meta.determinants, file.determinants()
+    if differences(old, with_seeds_of(new, old)):
+        return [], "exists with other settings: a run would say which, and refuse"
+    records = [record for record in ledger.trials() if record.ended]
+    records.sort(key=lambda record: record.finished or 0.0)
+    return records, "exists: a run would resume it"
+
+
+def _measure(
+    forecaster: Forecaster, file: StudyFile, store: Store, configurations: Sequence[Params]
+) -> int:
+    """Trains one epoch of a few configurations on this machine; how many."""
+    import torch
+
+    on_gpu = file.execution.device != "cpu" and torch.cuda.is_available()
+    device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
+    runs = RefineVADRuns(file, store.path, store.fingerprint, store.stamp, device)
+    begun = time.monotonic()
+    for count, params in enumerate(_unlike(forecaster, configurations)):
+        if count and time.monotonic() - begun > _PATIENCE:
+            return count
+        run = runs(TrialSpec(0, params, seed=0))
+        seconds = run.run_epoch().seconds
+        if not run.done and seconds < _PATIENCE / _MEASURED:
+            seconds = run.run_epoch().seconds  # the first one prepares its kernels
+        epochs = file.epochs_of(params)
+        forecaster.learn(params, epochs=epochs, seconds=epochs * seconds)
+    return count + 1
+
+
+def _unlike(forecaster: Forecaster, configurations: Sequence[Params]) -> list[Params]:
+    """A few of the configurations, from the smallest model to the largest; the first one first."""
+    by_size = sorted(configurations[1:], key=forecaster.size)
+    picked = min(_MEASURED - 1, len(by_size))
+    ranks = [round(i * (len(by_size) - 1) / max(1, picked - 1)) for i in range(picked)]
+    return [configurations[0], *(by_size[rank] for rank in reversed(ranks))]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

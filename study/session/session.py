@@ -1,0 +1,296 @@
+"""One session of a study: from the open ledger to the summary, or to the user's Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import uuid
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+
+from refinevad.data import Store
+from refinevad.errors import InputError, Stopped
+from refinevad.files import CannotWrite, write_whole
+from study.config.study_file import StudyFile
+from study.ledger.provenance import versions
+from study.ledger.records import StudyMeta, TrialRecord
+from study.ledger.writer import Ledger
+from study.progress.forecast import Forecaster
+from study.progress.screen import Screen, Tally, open_screen
+from study.publish import start_publisher, wait_publisher
+from study.search.proposal import first_proposals
+from study.session.driver import Driver
+from study.session.summary import print_summary, trials_table
+from study.tracking import redact
+from study.trials.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from study.trials.runner import RefineVADRuns
+
+PATIENCE = 300.0
+"""Seconds the end of a study waits for MLflow to have caught up."""
+PATIENCE_AFTER_CTRL_C = 2.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and with what a session runs: nothing here changes a result."""
+
+    folder: Path
+    """``runs/<study>``."""
+    tracking_uri: str | None
+    """None: nothing is published."""
+    workers: int | None
+    """None: as many as there are cores."""
+    address: str | None
+    """A Ray cluster; None: Ray is started on this machine."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session left."""
+
+    records: list[TrialRecord]
+    interrupted: bool
+    published: bool
+
+
+def run_session(file: StudyFile, store: Store, place: Place, console: Console) -> Outcome:
+    """Begins, resumes or extends the study and runs what is left of it.
+
+    Raises:
+        InputError: Another driver holds the study, its settings changed, there is no cluster at
+            the address, or no GPU where one is demanded.
+        Stopped: The study's folder cannot be written to any more.
+    """
+    if place.address is not None:
+        from study.backend.cluster import require_listener
+
+        require_listener(place.address)  # before anything is written
+    try:
+        with closing(Ledger(place.folder, study_meta(file, store))) as ledger:
+            _say(console, [ledger.recovered, *_changed_versions(ledger.meta)], style="yellow")
+            write_whole(place.folder / "study.yaml", file.to_yaml().encode())
+            return _Session(file, store, place, console, ledger).run()
+    except CannotWrite as error:
+        raise Stopped(
+            f"{error}; what has ended is in the ledger, and once that is mended the same command "
+            "goes on"
+        ) from error
+
+
+class _Session:
+    def __init__(
+        self, file: StudyFile, store: Store, place: Place, console: Console, ledger: Ledger
+    ) -> None:
+        self._file, self._store, self._place = file, store, place
+        self._console, self._ledger = console, ledger
+
+    def run(self) -> Outcome:
+        """Runs, prints the summary, and waits for MLflow."""
+        driver, screen = self._driver()
+        if driver.finished:
+            text = f"{self._file.study.name}: all {self._file.study.trials} trials have run already"
+            _say(self._console, [text])
+            publisher = self._publisher()
+        else:
+            publisher = self._run_trials(driver, screen)
+        records = self._ledger.trials()
+        table: str = trials_table(records).to_csv(index=False)
+        write_whole(self._place.folder / "trials.csv", table.encode())
+        self._ledger.seal()
+        print_summary(
+            self._console,
+            self._ledger.meta,
+            records,
+            folder=self._place.folder,
+            reproducible=self._file.execution.deterministic,
+            synthetic=self._file.data.synthetic is not None,
+        )
+        patience = PATIENCE if driver.finished else PATIENCE_AFTER_CTRL_C
+        published = publisher is None or wait_publisher(publisher, 1.0)
+        if publisher is not None and not published and publisher.poll() is None:
+            _say(self._console, ["waiting for MLflow to have all of it …"], style="dim")
+            published = wait_publisher(publisher, patience)
+        return Outcome(records, interrupted=not driver.finished, published=published)
+
+    def _driver(self) -> tuple[Driver, Screen]:
+        file, place = self._file, self._place
+        objective = f"{file.objective.metric} on {file.objective.split}"
+        workers = place.workers or default_workers(file.execution.threads)
+        ahead = file.study.trials if file.arms else file.search.space_filling
+        forecaster = Forecaster(file, first_proposals(file, ahead))
+        tally = Tally(
+            trials=file.study.trials, workers=workers, metric=objective, forecaster=forecaster
+        )
+        uri = place.tracking_uri
+        places = {"ledger": str(place.folder), "mlflow": redact(uri) if uri else "off"}
+        screen = open_screen(tally, self._console, places)
+        screen.restore(self._ledger.trials())
+        checkpoints = Checkpoints(place.folder / "checkpoints", file.execution.keep_checkpoints)
+        return Driver(file, self._ledger, checkpoints, screen, in_flight=workers), screen
+
+    def _run_trials(self, driver: Driver, screen: Screen) -> subprocess.Popen[bytes] | None:
+        from study.backend.cluster import room, start_ray, stop_ray
+        from study.backend.interrupt import Interrupt
+        from study.backend.tune import run_trials
+        from study.backend.watchdog import watching
+
+        tally, place = screen.tally, self._place
+        threads = self._file.execution.threads
+        self._store.verify()
+        interrupt = Interrupt(screen.note)
+        try:
+            start_ray(workers=tally.workers, threads=threads, address=place.address)
+            on_gpu = self._on_gpu()
+            runs = self._runs(on_gpu)
+            gpu = self._gpu_share(runs) if on_gpu else 0.0
+            if place.workers is None:
+                driver.in_flight = tally.workers = max(1, room(threads=threads, gpu=gpu))
+            publisher = self._publisher()
+            self._say_begin(tally, "cuda" if on_gpu else "cpu")
+            # Ray takes the signals when it starts, so that we come after it.
+            with (
+                interrupt.installed(),
+                screen,
+                watching(interrupt, screen.close, ours=place.address is None),
+            ):
+                run_trials(
+                    driver,
+                    runs,
+                    interrupt,
+                    gpu=gpu,
+                    follow=place.workers is None and place.address is not None,
+                )
+        finally:
+            stop_ray()
+            interrupt.stopped()
+        if tally.ended > tally.resumed:
+            seconds = time.monotonic() - tally.begun
+            text = f"{tally.ended - tally.resumed} trials in {seconds:.1f} s"
+            _say(self._console, [f"{text}, workers busy {tally.busy_percent():.0f}%"])
+        return publisher
+
+    def _on_gpu(self) -> bool:
+        from study.backend.cluster import has_gpu
+
+        wanted = self._file.execution.device
+        there = wanted != "cpu" and has_gpu()
+        if wanted == "cuda" and not there:
+            raise InputError("execution.device: cuda, but Ray sees no GPU here; use auto or cpu")
+        return there
+
+    def _gpu_share(self, runs: RefineVADRuns) -> float:
+        """What a trial takes of a GPU: given, or measured, now or by an earlier session."""
+        if self._file.execution.gpu != "auto":
+            return self._file.execution.gpu
+        from study.backend.gpu_sharing import gpu_share
+
+        return gpu_share(
+            self._file,
+            self._ledger,
+            runs,
+            workers=self._place.workers,
+            say=lambda text: _say(self._console, [text], style="dim"),
+        )
+
+    def _runs(self, on_gpu: bool) -> RefineVADRuns:
+        from study.trials.runner import RefineVADRuns
+
+        store = self._store
+        path, fingerprint = store.path.resolve(), store.fingerprint
+        shipment = None
+        if self._place.address is not None:
+            from study.backend.store_on_node import ship
+
+            shipment = ship(store)
+        device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
+        runs = RefineVADRuns(self._file, path, fingerprint, store.stamp, device, shipment)
+        runs.check()  # opened in this process too, which looks again when a trial is lost
+        return runs
+
+    def _publisher(self) -> subprocess.Popen[bytes] | None:
+        uri = self._place.tracking_uri
+        return start_publisher(self._place.folder, uri) if uri else None
+
+    def _say_begin(self, tally: Tally, device: str) -> None:
+        name, trials = self._file.study.name, self._file.study.trials
+        if tally.ended:
+            _say(self._console, [f"resuming {name}: {tally.ended} of {trials} trials are done"])
+        selected = ", selected on test" if self._file.objective.split == "test" else ""
+        workers = f"{tally.workers} worker{'s' if tally.workers > 1 else ''}"
+        _say(
+            self._console,
+            [f"{name}: {trials} trials, {workers} on {device}, objective {tally.metric}{selected}"],
+        )
+        others = {r.worker.get("device", device) for r in self._ledger.trials() if r.objective}
+        if others - {device}:
+            text = f"earlier trials ran on {', '.join(others)}: other bits than these will have"
+            _say(self._console, [text], style="yellow")
+
+
+def study_meta(file: StudyFile, store: Store) -> StudyMeta:
+    """The description of the study that a file and its data make, now and here."""
+    return StudyMeta(
+        name=file.study.name,
+        uid=uuid.uuid4().hex[:12],
+        hash=file.hash(store.fingerprint),
+        config=file.model_dump(mode="json"),
+        determinants=file.determinants(),
+        fingerprint=store.fingerprint,
+        metric=file.objective.metric,
+        split=file.objective.split,
+        created=time.time(),
+        git_commit=_git_commit(),
+        versions=versions(),
+        trials=file.study.trials,
+    )
+
+
+def _changed_versions(meta: StudyMeta) -> list[str]:
+    """A study resumed with other libraries may go on with other trials: say so."""
+    now = versions()
+    changed = [
+        f"{name} {was} -> {now[name]}"
+        for name, was in meta.versions.items()
+        if now.get(name, was) != was
+    ]
+    if not changed:
+        return []
+    return [
+        f"this study was begun with other versions ({', '.join(changed)}): the same bits are "
+        "promised for the same versions only"
+    ]
+
+
+def _git_commit() -> str | None:
+    """Commit of this source tree, ``+`` when files differ from it; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", *command], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def default_workers(threads: int) -> int:
+    """Trials of ``threads`` threads that the cores this process may use can run at once."""
+    if hasattr(os, "sched_getaffinity"):  # a container or `taskset` may have given it fewer
+        return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def _say(console: Console, lines: list[str | None], style: str | None = None) -> None:
+    for line in lines:
+        if line:
+            console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,124 @@
+"""What a study says at its end: the best trial, its metrics with their labels, the digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from refinevad.command import FLOOR_OF, METRIC_NAMES
+from study.ledger.records import StudyMeta, TrialRecord, best, digest
+from study.progress.screen import plain
+
+_HARDWARE = ("device", "processor", "gpu", "precision", "threads", "torch")
+
+
+def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per ended trial, in order, without times or places: the same bytes whenever and
+    wherever the study ran."""
+    rows = [
+        {
+            "number": r.number,
+            "state": r.state,
+            "objective": r.objective,
+            "selected_epoch": r.selected_epoch,
+            "last_objective": r.last_objective,
+            "epochs_run": len(r.curve),
+            "diverged": r.diverged,
+            "seed": r.seed,
+        }
+        | {f"params/{name}": value for name, value in r.params.items()}
+        | {f"metrics/{name}": r.metrics[name] for name in sorted(r.metrics)}
+        for r in records
+        if r.ended
+    ]
+    frame = pd.DataFrame(rows)
+    for column in ("number", "selected_epoch", "epochs_run"):
+        if column in frame:
+            frame[column] = frame[column].astype("Int64")
+    return frame
+
+
+def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
+    """Kinds of hardware that computed the trials; the same bits are promised on one kind only."""
+    kinds = [
+        {key: r.worker[key] for key in _HARDWARE if key in r.worker}
+        for r in records
+        if r.worker and r.state != "FAILED"  # which computed nothing
+    ]
+    return [dict(kind) for kind in dict.fromkeys(tuple(sorted(k.items())) for k in kinds)]
+
+
+def hardware_text(kind: Mapping[str, str]) -> str:
+    """``cpu, AMD EPYC (AVX512), bf16, 1 thread, torch 2.13.0``."""
+    said = dict(kind)
+    if threads := said.get("threads"):
+        said["threads"] = f"{threads} thread{'' if str(threads) == '1' else 's'}"
+    if torch := said.get("torch"):
+        said["torch"] = f"torch {torch}"
+    return ", ".join(said[key] for key in _HARDWARE if key in said)
+
+
+def print_summary(
+    console: Console,
+    meta: StudyMeta,
+    records: Sequence[TrialRecord],
+    *,
+    folder: Path,
+    reproducible: bool,
+    synthetic: bool,
+) -> None:
+    """Prints the end of a study, complete or not."""
+    winner = best(records)
+    ended = [r for r in records if r.ended]
+    counts = {
+        "complete": sum(r.state == "COMPLETE" and not r.diverged for r in ended),
+        "pruned": sum(r.state == "PRUNED" for r in ended),
+        "diverged": sum(r.diverged for r in ended),
+        "failed": sum(r.state == "FAILED" for r in ended),
+    }
+    say = "   ".join(f"{count} {name}" for name, count in counts.items())
+    console.print(f"\n[bold]{meta.name}[/]: {len(ended)} of {meta.trials} trials   {say}")
+    if synthetic:
+        console.print("synthetic data: these numbers say nothing about real videos", style="yellow")
+    if winner is None:
+        console.print("no trial has a result yet")
+    else:
+        console.print(
+            f"best trial [bold]{winner.number}[/]: {meta.metric} on {meta.split} = "
+            f"[bold]{winner.objective:.4f}[/] at epoch {winner.selected_epoch}",
+            highlight=False,
+        )
+        console.print(f"  {plain(winner.params)}", highlight=False, markup=False)
+        _print_metrics(console, winner, meta)
+    kinds = hardware_kinds(records)
+    if len(kinds) > 1:
+        text = "trials ran on more than one kind of hardware, and the same bits are promised on one"
+        listed = "".join(f"\n  {hardware_text(kind)}" for kind in kinds)
+        console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
+    note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
+    console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
+    console.print(f"ledger {folder}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    table.add_column("", style="dim", no_wrap=True)
+    table.add_column(f"epoch {winner.selected_epoch} ({meta.split})", justify="right")
+    table.add_column("last epoch", justify="right")
+    table.add_column("label alone", justify="right", style="dim")
+    for key, name in METRIC_NAMES.items():
+        names = (f"selected/{key}", f"last/{key}", f"selected/{FLOOR_OF.get(key, '')}")
+        cells = [winner.metrics.get(metric) for metric in names]
+        if key.startswith("test/") and cells[0] is not None:
+            table.add_row(name, *("" if c is None else f"{c:.4f}" for c in cells))
+    if table.row_count:
+        console.print(table)
+        note = (
+            f"epoch selected on {meta.split}. label alone: a scorer that knows only whether a video"
+            " is abnormal"
+        )
+        console.print(note, style="dim")

@@ -1,0 +1,77 @@
+"""One configuration of a study file, in arms: what `study.transfer` and `study.paper` run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from refinevad.config.document import read_document
+from refinevad.errors import InputError
+from study.config.study_file import Scalar, StudyFile, study_of
+from study.config.variants import SourceSection
+from study.ledger.records import best
+from study.ledger.study import Studied
+
+_OF_A_SEARCH = ("space", "search", "pruning", "arms", "seeds", "source")
+
+
+def arms_of(
+    path: Path,
+    overrides: Iterable[str],
+    *,
+    name: str,
+    arms: Mapping[str, Mapping[str, Scalar]],
+    seeds: int,
+    like: Studied | None = None,
+    source: SourceSection | None = None,
+) -> StudyFile:
+    """A study of arms on the data of a study file.
+
+    Args:
+        path: The study file. What it searches is taken at its default, or from ``like``.
+        overrides: ``KEY=VALUE``, as for ``study.run --set``; they come last.
+        name: Of the new study.
+        arms: Arm -> the fields in which it differs.
+        seeds: Of each arm.
+        like: A study whose best trial gives all of ``model`` and ``train``.
+        source: Checkpoints for arms that begin from another data set.
+
+    Raises:
+        InputError: The file, an override or an arm is wrong, or ``like`` has no result.
+    """
+    document = read_document(path)
+    for section in _OF_A_SEARCH:
+        document.data.pop(section, None)
+    if like is not None:
+        document.data |= best_settings(like)
+    study = document.data.get("study")
+    seed = study.get("seed", 42) if isinstance(study, dict) else 42
+    execution = document.data.get("execution") or {}
+    document.data |= {
+        "study": {"name": name, "seed": seed},
+        "arms": {arm: dict(settings) for arm, settings in arms.items()},
+        "seeds": seeds,
+        "execution": execution | {"keep_checkpoints": len(arms) * seeds},
+    }
+    if source is not None:
+        document.data["source"] = source.model_dump(mode="json")
+    return study_of(document, overrides)
+
+
+def best_settings(studied: Studied) -> dict[str, Any]:
+    """``model`` and ``train`` of a study's best trial."""
+    winner = best(studied.records)
+    if winner is None:
+        raise InputError(f"{studied.name}: no trial has a result yet; give a study that has one")
+    config = studied.file.trial_config(winner.params)
+    train = config.train.model_dump(mode="json", exclude_none=True)
+    train.pop("seed", None)
+    return {"model": config.model.model_dump(mode="json", exclude_none=True), "train": train}
+
+
+def searched_at_default(path: Path, file: StudyFile) -> dict[str, Any]:
+    """What the study file searches, and the value it has in ``file``."""
+    space = read_document(path).data.get("space") or {}
+    settings = file.model.model_dump() | file.train.model_dump()
+    return {name: settings[name] for name in space if name in settings}

@@ -1,0 +1,93 @@
+"""Tables of the paper that compare arms, and one that it does not have: temporal modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from study.reporting.variants import arms_card
+
+if TYPE_CHECKING:
+    from study.config.study_file import Scalar
+    from study.ledger.study import Studied
+    from study.reporting.card import Card
+
+
+@dataclass(frozen=True)
+class ArmsTable:
+    """Arms and what they are called; the reference is the arm that the others are held against."""
+
+    title: str
+    arms: dict[str, dict[str, Scalar]]
+    names: dict[str, str]
+    reference: str
+    note: str = ""
+
+    def card(self, studied: Studied) -> Card:
+        """The comparison as a card."""
+        return arms_card(
+            studied,
+            title=self.title,
+            arms=list(self.arms),
+            reference=self.reference,
+            names=self.names,
+            note=self.note,
+        )
+
+
+ABLATION = ArmsTable(
+    "Ablation (the paper's Table 3)",
+    {
+        "base": {"temporal": "none", "injection": "none"},
+        "motar": {"injection": "none"},
+        "hard": {"category_weights": "hard"},
+        "refinevad": {},
+    },
+    {
+        "base": "base",
+        "motar": "+ MoTAR",
+        "hard": "+ injection, hard classes",
+        "refinevad": "+ soft classes: RefineVAD",
+    },
+    "base",
+    "Base: scorer and losses alone. Each row adds to the one above; all have the category loss. "
+    "Hard: the prototype of the most probable category instead of the mixture of eq. 6.",
+)
+INJECTION = ArmsTable(
+    "Injection strategies (the paper's Table 6)",
+    {
+        "cross_attention": {},
+        "add_norm": {"injection": "add_norm"},
+        "linear": {"injection": "linear"},
+        "segment_query": {"injection": "segment_query"},
+        "none": {"injection": "none"},
+    },
+    {
+        "cross_attention": "cross-attention, eq. 14",
+        "add_norm": "add & norm, eq. 11-12",
+        "linear": "linear, eq. 10",
+        "segment_query": "segment as query",
+        "none": "none",
+    },
+    "cross_attention",
+)
+TEMPORAL = ArmsTable(
+    "Temporal modules in RefineVAD",
+    {
+        "motar": {},
+        "no_shift": {"shift": "off"},
+        "mtn": {"temporal": "mtn"},
+        "lgt": {"temporal": "lgt"},
+        "none": {"temporal": "none"},
+    },
+    {
+        "motar": "MoTAR",
+        "no_shift": "MoTAR without shift",
+        "mtn": "MTN (RTFM)",
+        "lgt": "LGT-Adapter (VadCLIP)",
+        "none": "none",
+    },
+    "motar",
+    "Everything else is RefineVAD's, learning rate included, which was chosen for MoTAR.",
+)
+COMPARISONS = {"ablation": ABLATION, "injection": INJECTION, "temporal": TEMPORAL}

@@ -1,0 +1,80 @@
+"""The models that a study of arms kept, scored on the test set once for all tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from refinevad.data.device import as_tensor
+from refinevad.evaluation.scores import scoring_mode, spread
+from refinevad.models.checkpoint import load
+from study.config.variants import ARM, REPLICATE
+from study.trials.checkpoints import checkpoint_path
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+    from study.ledger.study import Studied
+    from study.space.encoding import Floats
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model's say on M test videos of T segments and C categories, means over crops."""
+
+    arm: str
+    replicate: int
+    segments: Floats
+    """(M, T) scores."""
+    snippets: Floats
+    """(S,) the same, spread over the snippets of all videos."""
+    logits: Floats
+    """(M, C, 2): normal, anomalous."""
+    probs: Floats
+    """(M, C)"""
+
+
+def score_model(path: Path, store: Store, *, arm: str, replicate: int) -> Scored:
+    """Scores the test set with a checkpoint."""
+    with torch.random.fork_rng(devices=[]):
+        model, _ = load(path)
+    features = as_tensor(store.test.segments)
+    count, crops, length, width = features.shape
+    scores, logits, probs = [], [], []
+    with scoring_mode(model):
+        for part in torch.split(features.reshape(count * crops, length, width), _BATCH):
+            output = model(part.float())
+            scores.append(output.scores)
+            logits.append(output.category_logits.float())
+            probs.append(output.category_probs.float())
+    segments = torch.cat(scores).view(count, crops, length).mean(1).numpy()
+    return Scored(
+        arm,
+        replicate,
+        segments,
+        spread(segments, store.test.offsets),
+        torch.cat(logits).view(count, crops, -1, 2).mean(1).numpy(),
+        torch.cat(probs).view(count, crops, -1).mean(1).numpy(),
+    )
+
+
+def score_arms(studied: Studied, store: Store, arms: Sequence[str]) -> list[Scored]:
+    """Scores every kept model of ``arms``; trials without one (diverged, failed) are left out."""
+    found = []
+    for record in studied.ended:
+        path = checkpoint_path(studied.folder / "checkpoints", record.number)
+        arm, replicate = record.params[ARM], int(record.params[REPLICATE])
+        if arm in arms and path.exists():
+            found.append(score_model(path, store, arm=arm, replicate=replicate))
+    return sorted(found, key=lambda s: (list(arms).index(s.arm), s.replicate))
+
+
+def abnormal(store: Store) -> Floats:
+    """(M,) bool: which test videos are abnormal."""
+    return np.asarray(store.test.labels.any(axis=1))

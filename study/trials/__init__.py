@@ -1,0 +1,1 @@
+"""One trial on a worker: what it is given, what it runs, what it gives back."""

@@ -1,0 +1,56 @@
+"""The data: the store that the study was trained on, read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from refinevad.data import Store, open_store, prepare
+from refinevad.errors import InputError
+from study.config.study_file import StudyFile
+from study.ledger.records import StudyMeta
+from study.verification.check import Check, Difference
+
+
+def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, Store | None]:
+    """Finds the store and reads it whole; the store is None where it is not the study's.
+
+    Raises:
+        InputError: There is no such store, and the data it could be packed from are absent.
+    """
+    check = Check("data")
+    # By its fingerprint: neither the features nor their old place are needed.
+    problems: list[str] = []
+    for path in _packed(stores, meta.fingerprint):
+        try:
+            store = open_store(path)
+            store.verify()
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            check.said = f"{path}: every byte read, fingerprint {store.fingerprint[:12]}"
+            return check, store
+    if problems:
+        check.said = "no whole copy of the packed store"
+        for problem in problems:
+            check.differences.append(Difference("the data", "they are what was packed", problem))
+        return check, None
+    store = prepare(file.data, stores)
+    check.said = f"{store.path}: every byte read, fingerprint {store.fingerprint[:12]}"
+    check.compare("fingerprint of the data", meta.fingerprint, store.fingerprint)
+    try:
+        store.verify()
+    except InputError as error:
+        check.differences.append(Difference("the data", "they are what was packed", str(error)))
+    return check, None if check.differences else store
+
+
+def _packed(stores: Path, fingerprint: str) -> Iterator[Path]:
+    for header in sorted(stores.glob("*/header.json")):
+        try:
+            found = json.loads(header.read_text(encoding="utf-8")).get("fingerprint")
+        except (OSError, ValueError, AttributeError):
+            continue  # not for us
+        if found == fingerprint:
+            yield header.parent

@@ -1,0 +1,82 @@
+"""The search, asked again: parameters, training seeds and stopping curves of every trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from study.config.study_file import StudyFile
+from study.ledger.records import TrialRecord
+from study.search.proposal import Proposal, Search, ordered_search, propose, stopping_rule
+from study.verification.check import Check, Difference
+
+
+def check_search(
+    file: StudyFile, records: Sequence[TrialRecord], progress: Callable[[int], None]
+) -> Check:
+    """Asks every trial again from the file, the seed and the recorded results.
+
+    After a trial that differs it goes on from what the ledger says, so that one changed trial does
+    not make all later ones differ.
+
+    Args:
+        file: The study file, as recorded.
+        records: Every trial asked, by number.
+        progress: Told the number of trials that are done.
+    """
+    check = Check("search")
+    search, stopping = ordered_search(file), stopping_rule(file)
+    curves = 0
+    for record in records:
+        if not search.ready:
+            needed = record.number - file.search.window
+            first = next(r.number for r in records[: needed + 1] if not r.ended)
+            check.differences.append(
+                Difference(
+                    f"trial {record.number}",
+                    "it was asked",
+                    f"not before trial {first} had a result (later trials were not asked again)",
+                )
+            )
+            break
+        asked = propose(file, search, stopping, records)
+        if not _compare(check, record, asked):
+            search = _from_ledger(file, records[: record.number + 1]) or search
+        if record.ended:
+            search.record(record.number, record.objective)
+        curves += record.stopping_curve is not None
+        progress(record.number + 1)
+    check.said = (
+        f"{len(records)} trials asked again, {len(file.distributions())} parameters each: "
+        f"parameters, seeds and {curves} stopping curves compared"
+    )
+    return check
+
+
+def _compare(check: Check, record: TrialRecord, asked: Proposal) -> bool:
+    """Takes down what differs; returns whether the parameters are the same."""
+    name = f"trial {record.number}"
+    before = len(check.differences)
+    check.compare_all(f"{name}, ", record.params, asked.params)
+    same_parameters = len(check.differences) == before
+    check.compare(f"{name}, seed", record.seed, asked.seed)
+    found, expected = record.stopping_curve, asked.stopping_curve
+    if isinstance(found, list) and expected is not None and len(found) == len(expected):
+        for epoch, pair in enumerate(zip(found, expected, strict=True), 1):
+            check.compare(f"{name}, stopping curve at epoch {epoch}", *pair)
+    else:
+        check.compare(f"{name}, stopping curve", found, expected)
+    return same_parameters
+
+
+def _from_ledger(file: StudyFile, records: Sequence[TrialRecord]) -> Search | None:
+    """The search as it stands when these trials were asked; None where it could not have."""
+    search = ordered_search(file)
+    try:
+        for record in records:
+            search.restore(record.params)
+    except ValueError:
+        return None  # outside the space
+    for record in records[:-1]:
+        if record.ended:
+            search.record(record.number, record.objective)
+    return search

@@ -1,0 +1,160 @@
+"""Some trials, trained again on this machine and compared to the last bit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from refinevad.data import Store
+from study.config.study_file import StudyFile
+from study.ledger.records import TrialRecord, TrialResult, best, digest
+from study.session.summary import hardware_kinds, hardware_text
+from study.trials.checkpoints import checkpoint_path
+from study.trials.runner import RefineVADRuns, TrialOutcome, TrialRunner, TrialSpec
+from study.verification.check import Check, Difference
+
+COMPARED = ("state", "diverged", "objective", "selected_epoch", "last_objective")
+
+
+def drawn(records: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
+    """The best trial, and others at random: the digest is the seed, so that nobody who changes a
+    trial knows which ones will be drawn."""
+    eligible = [r for r in records if r.state in ("COMPLETE", "PRUNED")]
+    first = best(eligible)
+    others = [r for r in eligible if r is not first]
+    random.Random(digest(records)).shuffle(others)
+    return [*([first] if first else []), *others][:count]
+
+
+def check_training(
+    file: StudyFile,
+    store: Store,
+    records: Sequence[TrialRecord],
+    checkpoints: Path,
+    count: int,
+    say: Callable[[str], None],
+    progress: Callable[[TrialRecord, int], None],
+) -> Check:
+    """Trains ``count`` trials again.
+
+    Args:
+        file: The study file, as recorded.
+        store: The study's data.
+        records: Every trial asked, by number.
+        checkpoints: Where the weights of the best trials are kept.
+        count: How many.
+        say: Told the outcome of each.
+        progress: Told of each epoch that is done.
+    """
+    import torch
+
+    check = Check("training")
+    again = 0
+    for record in drawn(records, count):
+        name = f"trial {record.number}"
+        if record.worker.get("device") == "cuda" and not torch.cuda.is_available():
+            check.notes.append(f"{name} was trained on a GPU, and there is none here: skipped")
+            continue
+        before = len(check.differences)
+        kept = checkpoint_path(checkpoints, record.number)
+        outcome = _train(check, file, store, record, progress)
+        result = outcome.result if outcome else None
+        if outcome:
+            _compare(check, record, outcome.result)
+            if kept.is_file():
+                _compare_weights(check, name, kept, outcome.checkpoint)
+        differs = len(check.differences) > before
+        again += 1
+        facts = f"{record.state}, objective {record.objective} at epoch {record.selected_epoch}"
+        weights = ", its checkpoint too" if kept.is_file() else ""
+        say(f"  {name} ({facts}) {'DIFFERS' if differs else 'has the same bits'}{weights}")
+        if differs:
+            check.notes += _excuses(file, record, result)
+    check.said = (
+        f"{again} trial{'' if again == 1 else 's'} trained again: states, objectives, curves, "
+        "metrics and kept checkpoints compared"
+    )
+    return check
+
+
+def _train(
+    check: Check,
+    file: StudyFile,
+    store: Store,
+    record: TrialRecord,
+    progress: Callable[[TrialRecord, int], None],
+) -> TrialOutcome | None:
+    """What the trial gives here, computed as its worker did; None where it cannot be trained."""
+    worker = record.worker
+    facts = {key: worker[key] for key in ("precision", "threads") if key in worker}
+    try:
+        execution = type(file.execution).model_validate(file.execution.model_dump() | facts)
+        as_recorded = file.model_copy(update={"execution": execution})
+        device: Literal["cpu", "cuda"] = "cuda" if worker.get("device") == "cuda" else "cpu"
+        runs = RefineVADRuns(
+            as_recorded, store.path.resolve(), store.fingerprint, store.stamp, device
+        )
+        spec = TrialSpec(
+            record.number,
+            record.params,
+            record.seed,
+            record.stopping_curve,
+            keep_above=float("-inf"),
+        )
+        runner = TrialRunner(runs, spec)
+        while not runner.done:
+            runner.advance(seconds=0)  # an epoch
+            progress(record, runner.epoch)
+        return runner.outcome()
+    except Exception as error:  # whatever a changed parameter may do
+        reason = f"that it cannot be trained here: {type(error).__name__}: {error}"
+        check.differences.append(Difference(f"trial {record.number}", record.state, reason))
+        return None
+
+
+def _compare(check: Check, record: TrialRecord, result: TrialResult) -> None:
+    name = f"trial {record.number} trained again"
+    found, expected = asdict(record), asdict(result)
+    for key in COMPARED:
+        check.compare(f"{name}, {key.replace('_', ' ')}", found[key], expected[key])
+    check.compare(f"{name}, epochs run", len(record.curve), len(result.curve))
+    for row, other in zip(record.curve, result.curve, strict=False):
+        check.compare_all(f"{name}, epoch {other['epoch']}, ", row, other)
+    check.compare_all(f"{name}, ", record.metrics, result.metrics)
+
+
+def _compare_weights(check: Check, name: str, path: Path, checkpoint: bytes | None) -> None:
+    """The checkpoint's header may name the study as it was called later: only weights count."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    expected = load(checkpoint) if checkpoint else {}
+    try:
+        found = load(path.read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        found = {}
+        check.notes.append(f"{path} cannot be read: {error}")
+    same = found.keys() == expected.keys() and all(
+        found[key].numpy().tobytes() == weight.numpy().tobytes() for key, weight in expected.items()
+    )
+    if not same:
+        what = (f"{name}, its checkpoint", "other weights", "those that training gives")
+        check.differences.append(Difference(*what, where=path.name))
+
+
+def _excuses(file: StudyFile, record: TrialRecord, result: TrialResult | None) -> list[str]:
+    """Why a trial may differ here though nobody has changed anything."""
+    if result is not None:
+        kinds = hardware_kinds([record, record.with_result(result)])
+        if len(kinds) > 1:
+            there, here = (hardware_text(kind) for kind in kinds)
+            return [
+                f"trial {record.number} ran on another kind of machine, where it can have other "
+                f"bits; only that kind can tell. There: {there}. Here: {here}"
+            ]
+    if record.worker.get("device") == "cuda" and not file.execution.deterministic:
+        return [f"trial {record.number}: execution.deterministic is false, so bits may differ"]
+    return []

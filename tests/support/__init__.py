@@ -1,0 +1,1 @@
+"""What tests share: a workspace, small data, ledgers and studies made by hand."""

@@ -1,0 +1,143 @@
+"""A working directory, and the real commands run in it as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).parents[2]
+
+SMALL_STUDY = """
+study: {name: small, trials: 10, seed: 7}
+objective: {metric: ap, split: val}
+search: {space_filling: 4, window: 4}
+pruning: {percentile: 40, warmup_epochs: 1, after_trials: 3}
+execution: {threads: 1, retries: 1, trial_timeout: 5m, precision: fp32, keep_checkpoints: 2}
+data: {synthetic: ucf-like}
+model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2}
+train: {batch_size: 16}
+space:
+  d_proj: {choice: [4, 8]}
+  lambda_cat: {log_uniform: [0.01, 2.0]}
+  lr: {log_uniform: [1.0e-5, 1.0e-1]}
+  epochs: {int: [2, 4]}
+"""
+"""A study small enough to run for real, many times."""
+
+RUN = ("study.run",)
+"""The command; the saboteur of tests/faults takes its place."""
+
+
+@dataclass
+class Desk:
+    """A working directory with a study file of the name ``small``."""
+
+    folder: Path
+    stores: Path
+
+    @property
+    def space(self) -> Path:
+        return self.folder / "small.yaml"
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "runs" / "small"
+
+    @property
+    def journal(self) -> Path:
+        return self.study / "journal.log"
+
+    def command(self, *arguments: str, program: Sequence[str] = RUN) -> list[str]:
+        return [
+            *(sys.executable, "-m", *program, "--space", str(self.space)),
+            *("--stores", str(self.stores)),
+            *arguments,
+        ]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        # 200 columns, so that no line is wrapped where a test looks for words
+        own = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", "TEST_DESK": str(self.folder)}
+        return os.environ | own | more
+
+    def run(
+        self, *arguments: str, tracking: str = "none", program: Sequence[str] = RUN, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the command to its end; ``env`` is added to its environment."""
+        return subprocess.run(
+            self.command("--tracking-uri", tracking, *arguments, program=program),
+            cwd=self.folder,
+            env=self.environment(**env),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def start(
+        self, *arguments: str, tracking: str = "none", program: Sequence[str] = RUN, **env: str
+    ) -> subprocess.Popen[str]:
+        """Starts the command; its standard error comes with its output."""
+        return subprocess.Popen(
+            self.command("--tracking-uri", tracking, *arguments, program=program),
+            cwd=self.folder,
+            env=self.environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # a group of its own, as a shell gives a foreground job
+        )
+
+    def results(self) -> int:
+        """Trials of the study that have a result in the journal."""
+        return self.journal.read_bytes().count(b'"result"') if self.journal.exists() else 0
+
+    def processes(self) -> dict[int, str]:
+        """Processes that descend from a command of this desk: number -> command line."""
+        marked = f"TEST_DESK={self.folder}\0".encode()
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if marked in (process / "environ").read_bytes() + b"\0":
+                    line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if line:  # a zombie has none
+                        found[int(process.name)] = line
+            except OSError:  # it has just ended
+                continue
+        return found
+
+
+class Undisturbed(NamedTuple):
+    """What a study gives when nothing happens to it."""
+
+    digest: str
+    table: str
+    """The text of ``trials.csv``."""
+
+
+def digest_of(process: subprocess.CompletedProcess[str]) -> str:
+    """The digest a finished run printed."""
+    assert process.returncode == 0, process.stdout + process.stderr
+    lines = [line for line in process.stdout.splitlines() if line.startswith("digest ")]
+    assert len(lines) == 1, process.stdout
+    return lines[0].split()[1]
+
+
+def wait_for_results(desk: Desk, count: int) -> None:
+    """Until ``count`` trials of the running study have ended."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if desk.results() >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the study does not get on")
+
+
+def run_undisturbed(desk: Desk) -> Undisturbed:
+    """The study of a fresh desk, run once with one worker and no trouble."""
+    digest = digest_of(desk.run("--workers", "1"))
+    return Undisturbed(digest, (desk.study / "trials.csv").read_text())
