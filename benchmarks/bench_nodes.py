@@ -27,10 +27,11 @@ from study.backend.interrupt import Interrupt
 from study.backend.tune import run_trials
 from study.ledger.records import digest
 from study.ledger.writer import Ledger
-from study.progress.screen import PlainScreen, Tally
+from study.progress.screen import PlainScreen
+from study.progress.tally import Tally
 from study.session.driver import Driver
 from study.trials.checkpoints import Checkpoints
-from study.trials.runner import TrialSpec
+from study.trials.spec import TrialSpec
 
 SECONDS = 1.0
 CPUS = 2

@@ -28,12 +28,13 @@ from study.config.study_file import StudyFile
 from study.ledger.records import StudyMeta, TrialRecord
 from study.ledger.writer import Ledger
 from study.progress.forecast import Forecaster
-from study.progress.screen import PlainScreen, Tally
-from study.publish import start_publisher, wait_publisher
+from study.progress.screen import PlainScreen
+from study.progress.tally import Tally
 from study.search.proposal import first_proposals
 from study.session.driver import Driver
+from study.tracking.process import start_publisher, wait_publisher
 from study.trials.checkpoints import Checkpoints
-from study.trials.runner import TrialSpec
+from study.trials.spec import TrialSpec
 
 EPOCHS = 5
 

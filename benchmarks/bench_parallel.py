@@ -21,7 +21,7 @@ from bench_trial import SIZES, config_of
 from common import publish
 from made_data import make_store
 
-from refinevad.config.data import Runtime
+from refinevad.config.training import Runtime
 from refinevad.data.store import open_store
 from refinevad.training.run import TrainingRun
 

@@ -18,10 +18,10 @@ from made_data import make_store
 from plain import PlainRefineVAD
 from sklearn.metrics import roc_auc_score
 
-from refinevad.config.data import ModelConfig
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import test_metrics
 from refinevad.models import RefineVAD
+from refinevad.models.refinevad.config import ModelConfig
 
 
 def main() -> None:

@@ -27,10 +27,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.config.study_file import Dimension, Params, PruningSection
+from study.config.sections import PruningSection
 from study.ledger.records import TrialRecord, TrialResult
 from study.search.ordered import OrderedSearch
 from study.search.pruning import StoppingRule
+from study.space.dimension import Dimension, Params
 
 MARKS = (100, 300, 1000, 3000, 10_000)
 WINDOW = 64

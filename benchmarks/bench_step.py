@@ -15,8 +15,9 @@ from common import alternate, publish, spread
 from plain import PlainRefineVAD, plain_loss
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig, Runtime, TrainConfig
+from refinevad.config.training import Runtime, TrainConfig
 from refinevad.models import RefineVAD
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.losses import objective
 from refinevad.training.runtime import resolve_runtime
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, publish
 
+from study.ledger.reader import LedgerReader
 from study.ledger.records import TrialRecord
-from study.ledger.writer import LedgerReader
+from study.ledger.study import recorded_file
 from study.progress.forecast import Forecaster
 from study.search.proposal import first_proposals
-from study.verification.ledger import recorded_file
 
 SPACE = """
 study: {name: busy, trials: 100, seed: 1}

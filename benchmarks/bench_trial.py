@@ -23,8 +23,11 @@ from plain import PlainRefineVAD, plain_loss
 from sklearn.metrics import average_precision_score
 from torch.utils.data import DataLoader, TensorDataset
 
-from refinevad.config.data import Config, DataConfig, ModelConfig, Runtime, TrainConfig
+from refinevad.config.data import DataConfig
+from refinevad.config.training import Runtime, TrainConfig
 from refinevad.data import Store
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.run_config import Config
 from refinevad.training.run import train
 
 

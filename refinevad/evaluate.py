@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from refinevad import cli
-from refinevad.command import (
+from refinevad.cli import (
     FLOOR_OF,
     METRIC_NAMES,
     SYNTHETIC,
@@ -17,8 +17,8 @@ from refinevad.command import (
     table,
     to_json,
 )
-from refinevad.config.document import load_config
 from refinevad.data import Store, prepare
+from refinevad.run_config import load_config
 
 
 def main(argv: list[str]) -> None:

@@ -1,8 +1,10 @@
-"""Writing a study's files so that an error says which, and leaves what was there before."""
+"""Files: written whole or not at all, durable, locked; an error says which file."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,3 +81,36 @@ def or_stop(path: Path) -> Iterator[None]:
         raise Stopped(f"{error}; the study itself is untouched") from error
     except OSError as error:
         raise Stopped(f"{CannotWrite(path, error)}; the study itself is untouched") from error
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Writes a text file and waits until it is on disk."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def fsync_folder(folder: Path) -> None:
+    """Makes a folder's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, waiting: str | None = None) -> Iterator[None]:
+    """Holds the lock file ``path``; says ``waiting`` on stderr where another process has it.
+
+    It is not re-entrant: a process that takes it twice waits for itself.
+    """
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                print(waiting, file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from refinevad import cli
-from refinevad.config.document import load_config
 from refinevad.data import Store, prepare
+from refinevad.run_config import load_config
 
 
 def main(argv: list[str]) -> None:

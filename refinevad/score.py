@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refinevad import cli
-from refinevad.command import add_runtime_arguments, make_folder, positive, runtime_of
-from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.cli import add_runtime_arguments, make_folder, positive, runtime_of
+from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.data.npy_file import BadFile, crop_axes, inspect
 from refinevad.errors import InputError

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from refinevad import cli
-from refinevad.command import (
+from refinevad.cli import (
     FLOOR_OF,
     METRIC_NAMES,
     SYNTHETIC,
@@ -31,10 +31,10 @@ from refinevad.command import (
     table,
     to_json,
 )
-from refinevad.config.data import Config, ObjectiveConfig
-from refinevad.config.document import SECTIONS, load_config, searched_fields
+from refinevad.config.training import ObjectiveConfig
 from refinevad.data import Store, prepare
 from refinevad.errors import InputError
+from refinevad.run_config import SECTIONS, Config, load_config, searched_fields
 
 if TYPE_CHECKING:
     from refinevad.training.results import EpochRecord, RunResult

@@ -1,4 +1,4 @@
-"""Flags of the commands that work on an existing study."""
+"""Flags that the commands of the platform share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from refinevad import cli
-from refinevad.command import positive
+from refinevad.cli import positive
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from study.cli import (
     study_folder,
     study_named,
 )
+from study.reporting.importance import with_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,8 +45,8 @@ def main(argv: list[str]) -> int:
     if args.study is None:
         raise InputError("give --study NAME, or --studies A B to compare two")
     from refinevad.files import or_stop
-    from study.analysis.answer import print_answer, write_answer
     from study.ledger.study import read_study
+    from study.reporting.importance import print_answer, write_answer
 
     studied = read_study(study_folder(args))
     if studied.file.arms:
@@ -70,8 +71,9 @@ def main(argv: list[str]) -> int:
 
 
 def _compare(console: Console, args: argparse.Namespace) -> int:
-    from study.comparison import compare, print_comparison
+    from study.analysis.agreement import compare
     from study.ledger.study import read_study
+    from study.reporting.agreement import print_comparison
 
     one, other = (read_study(study_named(name, args.runs)) for name in args.studies)
     answers = [with_progress(console, studied, args.bootstraps) for studied in (one, other)]
@@ -94,20 +96,6 @@ def _show(console: Console, studied: Studied, found: Importance, uri: str) -> No
     else:
         text = f"not logged: MLflow ({redact(uri)}) does not show this study"
         _say(console, f"{text} (python -m study.publish --study {studied.folder})")
-
-
-def with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
-    """The study's importances, with a bar while they are computed."""
-    from study.analysis.answer import answer
-    from study.progress.screen import progress_bar
-
-    with progress_bar(console) as progress:
-        task = progress.add_task(f"{studied.name}: forests", total=None)
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        return answer(studied, bootstraps=bootstraps, progress=show)
 
 
 def _say(console: Console, text: str) -> None:

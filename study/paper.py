@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
-from refinevad.command import positive
+from refinevad.cli import positive
 from study.cli import add_session_arguments, study_named
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from refinevad.data import prepare
-    from study.config.study_file import load_study
+    from study.config.load import load_study
     from study.ledger.study import read_study
-    from study.progress.screen import Output
-    from study.sessions import run_study, say_defaults
+    from study.progress.output import Output
+    from study.session.variants import run_study, say_defaults
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     wanted = [table for table in TABLES if table in args.tables or "all" in args.tables]
@@ -103,12 +103,12 @@ def _conclude(
     store: Store,
 ) -> None:
     """Makes, prints and keeps the cards, and writes them as a page."""
-    from refinevad.command import SYNTHETIC
+    from refinevad.cli import SYNTHETIC
     from refinevad.files import or_stop, write_whole
     from study.reporting.card import write_card
     from study.reporting.page import render
     from study.reporting.terminal import print_card
-    from study.sessions import say
+    from study.text import say
 
     cards: dict[str, Card] = {}
     for position, table in enumerate(TABLES):
@@ -132,8 +132,8 @@ def _conclude(
 
 
 def _obtained(studied: Studied) -> str:
+    from study.ledger.provenance import hardware_kinds, hardware_text
     from study.ledger.records import digest
-    from study.session.summary import hardware_kinds, hardware_text
 
     file = studied.file
     hardware = "; ".join(hardware_text(kind) for kind in hardware_kinds(studied.ended))

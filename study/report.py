@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
-    from refinevad.command import SYNTHETIC
+    from refinevad.cli import SYNTHETIC
     from refinevad.files import or_stop, write_whole
     from study.analysis.importance import Unanswerable
     from study.ledger.study import read_study
@@ -89,8 +89,7 @@ def main(argv: list[str]) -> int:
 
 def _importances(console: Console, studied: Studied, bootstraps: int) -> tuple[str, list[Card]]:
     from study.analysis import sentences
-    from study.importance import with_progress
-    from study.reporting.findings import importance_cards
+    from study.reporting.importance import importance_cards, with_progress
 
     found = with_progress(console, studied, bootstraps)
     sentence = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
-from refinevad.command import positive
+from refinevad.cli import positive
 from study.cli import add_session_arguments
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
-    from study.config.study_file import load_study
-    from study.progress.screen import Output
+    from study.config.load import load_study
+    from study.progress.output import Output
     from study.tracking import tracking_address
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))

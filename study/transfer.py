@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
-from refinevad.command import positive
+from refinevad.cli import positive
 from refinevad.errors import InputError, Stopped
 from study.cli import add_session_arguments, study_named
 
@@ -42,9 +42,8 @@ def main(argv: list[str]) -> int:
 
     from refinevad.data import prepare
     from study.ledger.study import read_study
-    from study.progress.screen import Output
-    from study.session.variants import arms_of
-    from study.sessions import run_study, say_defaults
+    from study.progress.output import Output
+    from study.session.variants import arms_of, run_study, say_defaults
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     name = args.name or f"transfer_{args.source.stem}_to_{args.target.stem}"
@@ -150,8 +149,8 @@ def _conclude(
     from study.ledger.study import read_study
     from study.reporting.card import write_card
     from study.reporting.terminal import print_card
-    from study.sessions import say
     from study.tables.transfer import agreement_card, transfer_card
+    from study.text import say
     from study.tracking import TrackingUnavailable, show_analysis, tracking_address
 
     studied = read_study(folder)

@@ -56,7 +56,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
-    from study.verification.ledger import check_ledger, read, recorded_file
+    from study.ledger.study import read, recorded_file
+    from study.verification.ledger import check_ledger
 
     folder = study_folder(args)
     report = _Report(Console())

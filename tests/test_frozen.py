@@ -17,21 +17,17 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from refinevad.config.data import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    Runtime,
-    TrainConfig,
-)
+from refinevad.config.data import DataConfig
+from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
 from refinevad.evaluation.scores import score_video
 from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.run_config import Config
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.runtime import resolve_runtime
 from refinevad.training.zero_shot import ZeroShotRun
-from study.config.study_file import load_study
+from study.config.load import load_study
 from tests.support.small_data import write_data
 from tests.support.tiny_store import tiny_store
 from tests.support.workspace import REPOSITORY

@@ -20,17 +20,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from refinevad.config.data import Config, DataConfig, ModelConfig, TrainConfig
 from refinevad.errors import InputError
 
 Location = tuple[str | int, ...]
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
-SECTIONS: dict[str, type[BaseModel]] = {
-    "data": DataConfig,
-    "model": ModelConfig,
-    "train": TrainConfig,
-}
 MOST_CHARACTERS = 100_000
 """Of a study file, its aliases written out: in a few lines of YAML they can stand for billions."""
 DEEPEST = 50
@@ -169,28 +163,6 @@ def validate(document: Document, model: type[SectionT], data: Any, at: Location 
         lines = _describe(document, model, data, at, error)
         more = "".join(f"\n  {line}" for line in lines[1:])
         raise InputError(lines[0] + more) from None
-
-
-def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """The ``data``, ``model`` and ``train`` sections of a study file, with ``--set`` applied.
-
-    Raises:
-        InputError: The file, a key or an override is wrong; the message says where.
-    """
-    document = read_document(path)
-    apply_overrides(document, overrides, SECTIONS)
-    if "data" not in document.data:
-        raise InputError(f"{path}: no `data` section; it says where the features lie")
-    wanted = {name: document.data[name] or {} for name in SECTIONS if name in document.data}
-    return validate(document, Config, wanted)
-
-
-def searched_fields(path: Path, overrides: Iterable[str] = ()) -> list[str]:
-    """Fields of ``model`` and ``train`` that the file searches and no override sets."""
-    space = read_document(path).data.get("space")
-    given = {text.partition("=")[0].rpartition(".")[2] for text in overrides}
-    fields = {name for model in SECTIONS.values() for name in model.model_fields}
-    return [name for name in (space or ()) if name in fields and name not in given]
 
 
 def apply_overrides(

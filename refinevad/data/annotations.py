@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.errors import InputError
 
 Event = tuple[int, int]

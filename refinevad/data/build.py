@@ -15,12 +15,12 @@ from typing import Any
 
 from refinevad.config.data import DataConfig
 from refinevad.data import synthetic
-from refinevad.data.locks import locked
-from refinevad.data.packing import fsync_folder, pack, write_durably
+from refinevad.data.packing import pack
 from refinevad.data.problems import Problems
 from refinevad.data.sources import Sources, modalities, read_sources
 from refinevad.data.store import Store, open_store
 from refinevad.errors import InputError, Stopped
+from refinevad.files import fsync_folder, locked, write_durably
 
 Source = tuple[str, str, int, int]
 """Modality ("" for lists and annotations), path (relative to its root), bytes, mtime in ns."""

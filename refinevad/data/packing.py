@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import truth
 from refinevad.data.npy_file import BadFile
 from refinevad.data.problems import Problems
 from refinevad.data.segments import borders, pool_rows
 from refinevad.data.sources import Sources, Video
 from refinevad.data.store import ARRAYS, VERSION, ArrayFile, Header, fingerprint
+from refinevad.files import write_durably
 
 BLOCK_BYTES = 32 << 20
 """Feature values held at once, as float32: the longest video's ten crops alone are 550 MB."""
@@ -225,20 +226,3 @@ def track(items: list[T], what: str, progress: bool) -> Iterable[T]:
         return bar(items, description=what, console=console, transient=True)
     console.print(f"{what} ({len(items)} videos)", soft_wrap=True, highlight=False)
     return items
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Writes a text file and waits until it is on disk."""
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def fsync_folder(folder: Path) -> None:
-    """Makes a folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

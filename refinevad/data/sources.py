@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from refinevad.config.data import SNIPPET_FRAMES, DataConfig, FeatureSource
+from refinevad.config.data import DataConfig, FeatureSource
+from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.data.datasets import Taxonomy, taxonomy
 from refinevad.data.layouts import Listed, found_videos, label_of, listed_videos

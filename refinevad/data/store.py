@@ -25,7 +25,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from refinevad.config.data import Width
+from refinevad.config.section import Width
 from refinevad.data.annotations import Event
 from refinevad.errors import InputError
 

@@ -24,10 +24,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from refinevad.config.data import SNIPPET_FRAMES, DataConfig, FeatureSource
+from refinevad.config.data import DataConfig, FeatureSource
+from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import Event
 from refinevad.data.datasets import UCF, XD
-from refinevad.data.locks import locked
+from refinevad.files import locked
 
 Kind = Literal["ucf-like", "xd-like"]
 Array = npt.NDArray[np.float64]

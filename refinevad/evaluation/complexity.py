@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
-
-from refinevad.config.data import ModelConfig
-from refinevad.models.refinevad.temporal import TEMPORAL
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,9 @@ class Cost:
 
 
 def costs(
-    names: Sequence[str] = ("motar", "mtn", "lgt"),
+    modules: Mapping[str, nn.Module],
     *,
-    config: ModelConfig = ModelConfig(),  # noqa: B008  (immutable)
+    width: int,
     length: int = 32,
     batches: Sequence[int] = (1, 64),
     repeats: int = 15,
@@ -55,18 +52,15 @@ def costs(
     """Measures modules side by side: their passes are timed in turns, so that all get the noise.
 
     Args:
-        names: Of ``model.temporal``.
-        config: Its width and MoTAR's fields count.
+        modules: Name -> module of ``(B, T, D)`` and a mask; they are put on the device.
+        width: D.
         length: Segments a video, T.
         batches: Batch sizes.
         repeats: Timed passes of each.
         device: Where; threads are torch's own setting.
     """
-    modules = {
-        name: TEMPORAL[name](config.model_copy(update={"temporal": name})).to(device).eval()
-        for name in names
-    }
-    inputs = {batch: torch.randn(batch, length, config.d_model, device=device) for batch in batches}
+    modules = {name: module.to(device).eval() for name, module in modules.items()}
+    inputs = {batch: torch.randn(batch, length, width, device=device) for batch in batches}
     seconds: dict[tuple[str, int], list[float]] = {}
     with torch.inference_mode():
         for turn in range(repeats + 2):  # the first two warm up
@@ -79,7 +73,7 @@ def costs(
             Cost(
                 name,
                 sum(p.numel() for p in module.parameters()),
-                flops(module, torch.randn(1, length, config.d_model, device=device)),
+                flops(module, torch.randn(1, length, width, device=device)),
                 {b: 1000 * statistics.median(seconds[name, b]) for b in inputs},
                 {b: peak_bytes(module, x) / 1e6 for b, x in inputs.items()},
             )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.config.section import SNIPPET_FRAMES
 
 if TYPE_CHECKING:
     from refinevad.data.store import TestSplit

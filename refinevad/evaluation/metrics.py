@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.config.section import SNIPPET_FRAMES
 
 Array = NDArray[Any]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from refinevad.data.device import as_tensor
 from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video_metrics
 from refinevad.evaluation.scores import Length, VideoScores, score_segments, score_test, spread
+from refinevad.layers.mil import top_k_mean
 from refinevad.models import RefineVAD
-from refinevad.models.refinevad.losses import top_k_mean
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store

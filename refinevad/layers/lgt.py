@@ -1,6 +1,6 @@
 """LGT-Adapter, the local-global temporal adapter of VadCLIP (arXiv 2308.11681).
 
-As a temporal module, written from the paper. Transformer blocks look inside windows of eight
+Written from the paper. Transformer blocks look inside windows of eight
 segments; two graphs, of likeness and of nearness in time, look at the whole video.
 """
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.mtn import Convolution
 
 LENGTH = 32
@@ -99,11 +98,10 @@ def nearness(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class LGTAdapter(nn.Module):
-    """``(B, T, D) -> X^tc (B, T, D)``; 18,625,537 parameters at D = 768."""
+    """``(B, T, D) -> (B, T, D)``; 18,625,537 parameters at D = 768."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        width = config.d_model
         self.positions = nn.Parameter(0.01 * torch.randn(LENGTH, width))
         self.blocks = nn.ModuleList(WindowBlock(width) for _ in range(BLOCKS))
         self.alike = GraphPair(width)
@@ -112,8 +110,8 @@ class LGTAdapter(nn.Module):
         """Of the distance graph: in the paper's count of parameters, and used nowhere."""
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Args: ``x (B, T, D)``, ``mask (B, T)``. Returns X^tc and no shift, zeros ``(B, T)``."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """``x (B, T, D)``, ``mask (B, T)`` to ``(B, T, D)``."""
         x = x + self._positions(x, mask)
         for block in self.blocks:
             x = block(x, mask)
@@ -122,7 +120,7 @@ class LGTAdapter(nn.Module):
             self.near(x, nearness(x, mask), mask),
         ]
         result: Tensor = self.out(torch.cat(both, dim=-1))
-        return result, torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+        return result
 
     def _positions(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """``(B or 1, T, D)``: the table, stretched linearly to each video's valid length."""

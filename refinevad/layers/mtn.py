@@ -1,4 +1,4 @@
-"""MTN, the multi-scale temporal network of RTFM (arXiv 2101.10030), as a temporal module.
+"""MTN, the multi-scale temporal network of RTFM (arXiv 2101.10030).
 
 Written from the paper. Three dilated convolutions see neighbours at three distances, a non-local
 block sees the whole video, and a convolution joins them.
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.batch_norm import BatchNorm
 
 DILATIONS = (1, 2, 4)
@@ -63,11 +62,11 @@ class NonLocal(nn.Module):
 
 
 class MTN(nn.Module):
-    """``(B, T, D) -> X^tc (B, T, D)``; 3,321,888 parameters at D = 768."""
+    """``(B, T, D) -> (B, T, D)``; 3,321,888 parameters at D = 768."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        width, part = config.d_model, config.d_model // 4
+        part = width // 4
         self.local = nn.ModuleList(
             Convolution(width, part, 3, dilation=dilation) for dilation in DILATIONS
         )
@@ -77,13 +76,13 @@ class MTN(nn.Module):
         self.join = Convolution(width, width, 3, bias=False)
         self.norm = BatchNorm(width)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Args: ``x (B, T, D)``, ``mask (B, T)``. Returns X^tc and no shift, zeros ``(B, T)``."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """``x (B, T, D)``, ``mask (B, T)`` to ``(B, T, D)``."""
         parts = [
             norm(F.relu(convolve(x, mask)), mask)
             for convolve, norm in zip(self.local, self.norms, strict=True)
         ]
         parts.append(self.whole(F.relu(self.reduce(x)), mask))
         joined = F.relu(self.join(torch.cat(parts, dim=-1), mask))
-        result = x + self.norm(joined, mask)
-        return result, torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+        result: Tensor = x + self.norm(joined, mask)
+        return result

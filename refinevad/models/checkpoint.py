@@ -22,9 +22,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from refinevad.config.data import ModelConfig, Width
+from refinevad.config.section import Width
 from refinevad.errors import InputError
 from refinevad.models import RefineVAD
+from refinevad.models.refinevad.config import ModelConfig
 
 FORMAT_VERSION = 1
 _KEY = "refinevad"  # one key: the order of several in the header would not be fixed

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinevad.config.data import Config, ObjectiveConfig, Runtime, TrainConfig
+from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
 from refinevad.data.batches import BalancedBatches, validation_split
 from refinevad.data.device import train_features
 from refinevad.evaluation.scores import score_test
@@ -28,11 +28,12 @@ from refinevad.evaluation.splits import (
 )
 from refinevad.models import RefineVAD
 from refinevad.models.refinevad.losses import objective as loss_of
+from refinevad.models.refinevad.transfer import take_categories
+from refinevad.run_config import Config
 from refinevad.training.random_state import RandomState
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
 from refinevad.training.schedule import learning_rate
-from refinevad.training.zero_shot import take_categories
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from refinevad.config.data import Runtime
+from refinevad.config.training import Runtime
 from refinevad.errors import InputError
 
 

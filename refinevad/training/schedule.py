@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from refinevad.config.data import TrainConfig
+from refinevad.config.training import TrainConfig
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float:

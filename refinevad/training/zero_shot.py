@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refinevad.config.data import Config, ObjectiveConfig, Runtime
+from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.data.batches import validation_split
 from refinevad.data.device import train_features
 from refinevad.errors import InputError
@@ -22,36 +22,13 @@ from refinevad.evaluation.splits import (
     validation_metrics,
 )
 from refinevad.models.checkpoint import Meta, require_widths
+from refinevad.run_config import Config
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
     from refinevad.models import RefineVAD
-
-_SHARED = ("d_model", "d_proj", "d_emb")
-"""What shapes the category head and the prototypes."""
-
-
-def take_categories(model: RefineVAD, source: RefineVAD) -> None:
-    """Puts the category head and the prototypes of ``source`` into ``model``, and freezes them.
-
-    ``model`` must have been built for the categories of ``source``; train it with
-    ``lambda_cat = 0`` and without labels.
-
-    Raises:
-        InputError: The two have different widths.
-    """
-    for name in _SHARED:
-        ours, theirs = getattr(model.config, name), getattr(source.config, name)
-        if ours != theirs:
-            raise InputError(
-                f"the checkpoint whose categories are taken has {name} = {theirs}, this model "
-                f"{ours}; give both the same"
-            )
-    model.core.classifier.load_state_dict(source.core.classifier.state_dict())
-    model.core.prototypes.load_state_dict(source.core.prototypes.state_dict())
-    model.core.freeze_categories()
 
 
 class ZeroShotRun:

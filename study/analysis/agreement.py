@@ -15,10 +15,13 @@ from optuna.distributions import (
 )
 from scipy.stats import kendalltau
 
+from refinevad.errors import InputError
+from study.analysis.estimate import Estimate
 from study.analysis.forest import Forest
-from study.analysis.importance import TREES_OF_A_REPLICATE, Estimate, Importance, sample_of
-from study.config.study_file import Params
+from study.analysis.importance import TREES_OF_A_REPLICATE, Importance, sample_of
 from study.ledger.records import TrialRecord, best
+from study.ledger.study import Studied
+from study.space.dimension import Params
 from study.space.encoding import Encoder, Floats, is_number
 
 FORESTS = 50
@@ -126,3 +129,37 @@ def _share(answer: Importance, name: str) -> float:
 
 def _tau(one: Floats, other: Floats) -> float:
     return float(kendalltau(one, other).statistic)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two studies say of each other."""
+
+    studies: tuple[Studied, Studied]
+    answers: tuple[Importance, Importance]
+    agreement: Agreement
+    regrets: tuple[Regret | None, Regret | None]
+    """Of the first study's best configuration on the second, and the other way round."""
+
+
+def compare(studies: tuple[Studied, Studied], answers: tuple[Importance, Importance]) -> Comparison:
+    """Compares rankings, and carries each study's best configuration over to the other.
+
+    Raises:
+        InputError: They have fewer than two searched hyperparameters in common.
+    """
+    agreed = agreement(*answers)
+    if agreed is None:
+        names = " and ".join(studied.name for studied in studies)
+        raise InputError(f"{names}: fewer than two hyperparameters were searched in both")
+    one, other = studies
+    return Comparison(studies, answers, agreed, (_carry(one, other), _carry(other, one)))
+
+
+def _carry(source: Studied, target: Studied) -> Regret | None:
+    winner = best(source.records)
+    if winner is None:
+        return None
+    distributions = target.file.distributions()
+    seed = target.seed(f"regret of {source.name}")
+    return regret(winner.params, target.records, distributions, seed=seed)

@@ -19,6 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from refinevad.errors import Stopped
+from study.analysis.estimate import Estimate
 from study.analysis.forest import Design, Forest, Sample
 from study.analysis.marginals import Effects, Marginals
 from study.analysis.ped_anova import ped_anova
@@ -40,15 +41,6 @@ FOLDS = 10
 PROBE = "(probe)"
 METHODS = ("permutation", "mdi", "ped_anova")
 """The headline first."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its 95% interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

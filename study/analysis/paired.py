@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from study.analysis.importance import Estimate
+from study.analysis.estimate import Estimate
 from study.config.variants import ARM, REPLICATE
 from study.ledger.records import TrialRecord
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from study.analysis.importance import PREDICTS, Estimate, Importance
+from study.analysis.estimate import Estimate
+from study.analysis.importance import PREDICTS, Importance
 
 PAPER_XD = {
     "d_proj": 0.2873,

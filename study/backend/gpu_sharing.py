@@ -24,7 +24,8 @@ from study.config.study_file import StudyFile
 from study.ledger.writer import Ledger
 from study.progress.forecast import Forecaster
 from study.search.proposal import first_proposals
-from study.trials.runner import Run, Runs, TrialSpec
+from study.trials.runs import Run, Runs
+from study.trials.spec import TrialSpec
 
 UNMEASURED = 0.25
 """Share of a GPU that a trial takes where nothing could be measured."""

@@ -20,9 +20,9 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinevad.data import Store, open_store
-from refinevad.data.locks import locked
 from refinevad.data.store import DamagedStore, Stamp
 from refinevad.errors import InputError
+from refinevad.files import locked
 
 CACHE = "REFINEVAD_CACHE"
 """Environment variable of a node: where it keeps what it fetched."""

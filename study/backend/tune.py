@@ -28,7 +28,9 @@ from ray.tune.search import Searcher
 from refinevad.data.store import DamagedStore
 from study.backend.interrupt import Interrupt
 from study.session.driver import Driver
-from study.trials.runner import Runs, TrialOutcome, TrialRunner, TrialSpec
+from study.trials.runner import TrialRunner
+from study.trials.runs import Runs
+from study.trials.spec import TrialOutcome, TrialSpec
 
 SEGMENT = 500
 """Trials of one `Tuner.fit`. Tune keeps and saves every trial it has seen, so that its memory and

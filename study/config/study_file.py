@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from refinevad.config.data import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    Runtime,
-    Section,
-    TrainConfig,
-)
-from refinevad.config.document import Document, apply_overrides, nearest, read_document, validate
+from refinevad.config.data import DataConfig
+from refinevad.config.section import Section
+from refinevad.config.training import ObjectiveConfig, TrainConfig
 from refinevad.errors import InputError
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.run_config import Config
+from study.config.sections import (
+    STUDY_NAME,
+    ExecutionSection,
+    PruningSection,
+    SearchSection,
+    StudySection,
+    section_or_none,
+)
 from study.config.variants import (
     ARM,
     MOST_REPLICATES,
@@ -33,171 +33,10 @@ from study.config.variants import (
     Start,
     arm_distributions,
 )
+from study.space.dimension import Dimension, Scalar
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-
-Params = dict[str, Any]
-"""A trial's searched hyperparameters: field name -> int, float, str, bool or None."""
-
-STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""It names folders, also of whoever publishes a ledger that was made elsewhere."""
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_MAX_COMBINATIONS = 20_000
-
-
-def _seconds(value: object) -> object:
-    """``30m`` -> 1800.0; a bare number is seconds."""
-    if isinstance(value, str) and value != "none":
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
-        if not match:
-            raise ValueError(f"found {value!r}; expected a duration such as 90s, 30m or 2h")
-        return float(match.group(1)) * _UNITS[match.group(2)]
-    return _none(value)
-
-
-def _none(value: object) -> object:
-    return None if value == "none" else value
-
-
-def _section_or_none(value: object) -> object:
-    if isinstance(value, str) and value != "none":
-        raise ValueError(f"found {value!r}; expected none, or percentile, warmup_epochs, …")
-    return _none(value)
-
-
-class StudySection(Section):
-    """Which study, how long, which seed."""
-
-    name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
-    """Name of the study: its folder under `runs/` and its experiment in MLflow."""
-    trials: Annotated[int, Field(ge=1)]
-    """Trials in all. May be raised later: the study is then extended. With arms it is their number
-    times `seeds`, and need not be given."""
-    seed: Annotated[int, Field(ge=0)] = 42
-    """Decides every trial's parameters, its training seed and the validation split."""
-
-
-class SearchSection(Section):
-    """Ordered search: trial n is asked when the results of trials 0 … n - window are in."""
-
-    space_filling: Annotated[int, Field(ge=0)] = 300
-    """First trials, from a scrambled Sobol sequence; TPE proposes the rest."""
-    window: Annotated[int, Field(ge=1)] = 64
-    """Trials that may run at once without changing the sequence. At least 4 x workers keeps
-    the workers busy."""
-
-
-class PruningSection(Section):
-    """A trial stops when its best so far falls below the stopping curve it was launched with."""
-
-    percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 20.0
-    """Percentile of the earlier trials' best-so-far objective, epoch by epoch."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 5
-    """Epochs that are never stopped after."""
-    after_trials: Annotated[int, Field(ge=1)] = 100
-    """Results that must be in before there is a curve."""
-
-
-class ExecutionSection(Section):
-    """How trials are run. Threads, precision, device and determinism decide a result's bits."""
-
-    threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of one trial."""
-    gpu: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
-    """Share of a GPU one trial takes, where the machine or cluster has any; `auto`: measured when
-    the study begins."""
-    retries: Annotated[int, Field(ge=0)] = 2
-    """How often a trial that crashed, ran out of memory or time, or lost its node is run again."""
-    trial_timeout: Annotated[float | None, Field(gt=0.0), BeforeValidator(_seconds)] = 1800.0
-    """Longest time of one attempt: `90s`, `30m`, `2h`, or `none`."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where trials train; `auto`: on GPUs where there are any."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bfloat16 where the device computes in it."""
-    deterministic: bool = True
-    """Deterministic algorithms on GPUs. False is faster; the digest is then not reproducible."""
-    keep_checkpoints: Annotated[int, Field(ge=0)] = 5
-    """Checkpoints kept: those of the best trials."""
-
-    def runtime(self, device: Literal["cpu", "cuda"]) -> Runtime:
-        """The arithmetic of one trial on ``device``."""
-        return Runtime(
-            device=device,
-            threads=self.threads,
-            precision=self.precision,
-            deterministic=self.deterministic,
-        )
-
-
-Scalar = bool | int | float | str | None
-WholeRange = tuple[int, int]
-
-
-class Dimension(Section):
-    """One searched hyperparameter: exactly one of the kinds below."""
-
-    choice: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
-    """Any of the values."""
-    uniform: tuple[float, float] | None = None
-    """A real number between two bounds."""
-    log_uniform: tuple[float, float] | None = None
-    """A real number whose logarithm is uniform."""
-    int: WholeRange | None = None
-    """A whole number, both bounds included."""
-    log_int: WholeRange | None = None
-    """A whole number, uniform in its logarithm."""
-
-    @model_validator(mode="after")
-    def _one_valid_kind(self) -> Self:
-        kinds = list(self.model_fields_set)
-        if len(kinds) != 1:
-            raise ValueError(f"give exactly one of {', '.join(type(self).model_fields)}")
-        if self.choice is not None:
-            if len(set(map(repr, self.choice))) < len(self.choice):
-                raise ValueError(f"choice {list(self.choice)} has a value twice")
-            return self
-        bounds = getattr(self, kinds[0])
-        if bounds is None:
-            raise ValueError(f"{kinds[0]} is empty; expected [low, high]")
-        low, high = bounds
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"{kinds[0]} [{low:g}, {high:g}] has a bound that is not finite")
-        if low >= high:
-            raise ValueError(f"empty range: {kinds[0]} [{low:g}, {high:g}] needs low < high")
-        if kinds[0].startswith("log") and low <= 0:
-            raise ValueError(f"{kinds[0]} from {low:g}: the lower bound must be above 0")
-        return self
-
-    def distribution(self) -> BaseDistribution:
-        """The same as Optuna writes it."""
-        from optuna.distributions import (
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
-
-        if self.choice is not None:
-            return CategoricalDistribution(self.choice)
-        if self.uniform is not None:
-            return FloatDistribution(*self.uniform)
-        if self.log_uniform is not None:
-            return FloatDistribution(*self.log_uniform, log=True)
-        if self.int is not None:
-            return IntDistribution(*self.int)
-        assert self.log_int is not None
-        return IntDistribution(*self.log_int, log=True)
-
-    def ends(self) -> tuple[Any, ...]:
-        """All choices, or both bounds."""
-        if self.choice is not None:
-            return self.choice
-        return self.uniform or self.log_uniform or self.int or self.log_int or ()
-
-    def all_values(self) -> Sequence[Any]:
-        """All choices, all whole numbers, or both bounds of a real range."""
-        whole = self.int or self.log_int
-        return range(whole[0], whole[1] + 1) if whole else self.ends()
 
 
 _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
@@ -216,7 +55,7 @@ class StudyFile(Section):
     study: StudySection
     objective: ObjectiveConfig = ObjectiveConfig()
     search: SearchSection = SearchSection()
-    pruning: Annotated[PruningSection | None, BeforeValidator(_section_or_none)] = None
+    pruning: Annotated[PruningSection | None, BeforeValidator(section_or_none)] = None
     execution: ExecutionSection = ExecutionSection()
     data: DataConfig
     model: ModelConfig = ModelConfig()
@@ -356,118 +195,3 @@ class StudyFile(Section):
         content = {"determinants": self.determinants(), "data": fingerprint}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
-    """Reads and checks a study file, with ``--set`` applied.
-
-    Raises:
-        InputError: What is wrong, at which line, what is allowed.
-    """
-    return study_of(read_document(path), overrides)
-
-
-def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
-    """As :func:`load_study`, of a file that was read already."""
-    sections = {
-        name: annotation
-        for name, field in StudyFile.model_fields.items()
-        if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
-    }
-    apply_overrides(document, overrides, sections, whole=("pruning", "space", "arms", "seeds"))
-    for section in ("objective", "search", "execution", "model", "train"):
-        if document.data.get(section, ...) is None:  # `model:` with nothing below it
-            document.data[section] = {}
-    study = validate(document, StudyFile, document.data)
-    (_check_arms if study.arms else _check_space)(document, study)
-    return study
-
-
-def _check_space(document: Document, study: StudyFile) -> None:
-    """Every searched name is a field, searched only, and every value of it is possible."""
-    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields}
-    for name, dimension in study.space.items():
-        place = ("space", name)
-        if name not in fields:
-            raise document.error(place, f"unknown hyperparameter{nearest(name, fields)}")
-        for section in ("model", "train"):
-            if name in (document.data.get(section) or {}):
-                both = f"both searched here and fixed in `{section}`; remove one"
-                raise document.error(place, both)
-        for value in dimension.ends():
-            _check_value(document, study, place, {name: value})
-    _check_combinations(document, study)
-
-
-def _check_arms(document: Document, study: StudyFile) -> None:
-    """Every arm names fields, and makes a model that is possible."""
-    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields, START: None}
-    for arm, settings in study.arms.items():
-        for name, value in settings.items():
-            place = ("arms", arm, name)
-            if name not in fields or name == "seed":
-                hint = nearest(name, fields) if name != "seed" else "; seeds are the arms' own"
-                raise document.error(place, f"no setting of an arm{hint}")
-            if name == START:
-                _check_start(document, study, place, value)
-            else:
-                _check_value(document, study, place, {name: value})
-        try:
-            study.trial_config({ARM: arm})
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
-            message = f"an impossible combination: {problem}"
-            raise document.error(("arms", arm), message) from None
-
-
-def _check_start(
-    document: Document, study: StudyFile, place: tuple[str, ...], value: Scalar
-) -> None:
-    if value not in get_args(Start):
-        raise document.error(place, f"found {value!r}; expected {', '.join(get_args(Start))}")
-    if value != "scratch" and study.source is None:
-        raise document.error(place, f"{value} needs a source: checkpoints of another data set")
-    if study.source and len(study.source.sha256) < (study.seeds or 0):
-        raise document.error(("source",), "fewer checkpoints than seeds")
-
-
-def _check_value(
-    document: Document, study: StudyFile, place: tuple[str, ...], params: Params
-) -> None:
-    """One searched value on its own: type and bounds (combinations are checked together)."""
-    section = ModelConfig if place[-1] in ModelConfig.model_fields else TrainConfig
-    try:
-        section.model_validate(params)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            if detail["loc"]:
-                found = params[place[-1]]
-                message = detail["msg"][:1].lower() + detail["msg"][1:]
-                raise document.error(place, f"{found!r} is not possible: {message}") from None
-
-
-_DEPENDENT = (
-    ("d_model", "encoder_heads", "shift_groups", "temporal"),
-    ("d_proj", "injection_heads", "injection"),
-)
-"""Model fields whose values must fit each other (heads must divide widths)."""
-
-
-def _check_combinations(document: Document, study: StudyFile) -> None:
-    """Tries every combination of the searched fields that depend on each other."""
-    for group in _DEPENDENT:
-        searched = [name for name in group if name in study.space]
-        values = [study.space[name].all_values() for name in searched]
-        if math.prod(map(len, values)) > _MAX_COMBINATIONS:
-            raise document.error(
-                ("space", searched[0]),
-                f"too many combinations of {' and '.join(searched)} to check; use choice",
-            )
-        for combination in itertools.product(*values):
-            try:
-                study.trial_config(dict(zip(searched, combination, strict=True)))
-            except ValidationError as error:
-                problem = str(error.errors(include_url=False)[0]["ctx"]["error"])
-                named = [name for name in searched if name in problem]
-                place = ("space", *named[:1])
-                raise document.error(place, f"an impossible combination: {problem}") from None

@@ -1,16 +1,72 @@
-"""The versions that a study's bits depend on, here and now."""
+"""What a study's bits depend on besides its settings: versions, source tree, hardware."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import refinevad
+from study.ledger.records import StudyMeta, TrialRecord
 
 _PACKAGES = ("torch", "numpy", "scipy", "ray", "optuna", "mlflow")
+_HARDWARE = ("device", "processor", "gpu", "precision", "threads", "torch")
 
 
 def versions() -> dict[str, str]:
     """Of Python, of this package (a proposal's rule is part of it), and of what it stands on."""
     own = {"python": platform.python_version(), "refinevad": refinevad.__version__}
     return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
+    """Kinds of hardware that computed the trials; the same bits are promised on one kind only."""
+    kinds = [
+        {key: r.worker[key] for key in _HARDWARE if key in r.worker}
+        for r in records
+        if r.worker and r.state != "FAILED"  # which computed nothing
+    ]
+    return [dict(kind) for kind in dict.fromkeys(tuple(sorted(k.items())) for k in kinds)]
+
+
+def hardware_text(kind: Mapping[str, str]) -> str:
+    """``cpu, AMD EPYC (AVX512), bf16, 1 thread, torch 2.13.0``."""
+    said = dict(kind)
+    if threads := said.get("threads"):
+        said["threads"] = f"{threads} thread{'' if str(threads) == '1' else 's'}"
+    if torch := said.get("torch"):
+        said["torch"] = f"torch {torch}"
+    return ", ".join(said[key] for key in _HARDWARE if key in said)
+
+
+def changed_versions(meta: StudyMeta) -> list[str]:
+    """A study resumed with other libraries may go on with other trials: say so."""
+    now = versions()
+    changed = [
+        f"{name} {was} -> {now[name]}"
+        for name, was in meta.versions.items()
+        if now.get(name, was) != was
+    ]
+    if not changed:
+        return []
+    return [
+        f"this study was begun with other versions ({', '.join(changed)}): the same bits are "
+        "promised for the same versions only"
+    ]
+
+
+def git_commit() -> str | None:
+    """Commit of this source tree, ``+`` when files differ from it; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", *command], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")

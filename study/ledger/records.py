@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from study.config.study_file import STUDY_NAME, Params
+from study.config.sections import STUDY_NAME
+from study.space.dimension import Params
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 

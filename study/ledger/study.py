@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from refinevad.errors import InputError
 from study.config.study_file import StudyFile
+from study.ledger.journal import JOURNAL
+from study.ledger.lines import Seal, Snapshot
+from study.ledger.reader import LedgerReader
 from study.ledger.records import StudyMeta, TrialRecord
-from study.search.ordered import derived_seed
 from study.space.encoding import Encoder
-from study.verification.ledger import read, recorded_file
+from study.space.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -86,3 +92,61 @@ def read_study(folder: Path) -> Studied:
     """
     _, meta, records = read(folder)
     return Studied(folder, meta, recorded_file(meta, folder), records)
+
+
+def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
+    """A study's ledger at one moment.
+
+    Raises:
+        InputError: There is no study in the folder, or its ledger cannot be read.
+    """
+    try:
+        snapshot = Snapshot(folder)
+        reader = LedgerReader(folder, snapshot)
+        records = reader.trials()
+        if len(records) != len(snapshot.trials):
+            raise ValueError("trials of another study")
+        _require_types(reader.meta, records, snapshot.seals)
+        return snapshot, reader.meta, records
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
+        raise InputError(
+            f"{folder / JOURNAL}: the ledger cannot be read, a line of it is none of ours "
+            f"({_first_line(error)}); restore the file from a backup"
+        ) from None
+
+
+def _require_types(meta: StudyMeta, records: list[TrialRecord], seals: list[Seal]) -> None:
+    """Raises where a number is a word or a row lacks one, so that no check trips over it."""
+    adapter = TypeAdapter(tuple[StudyMeta, list[TrialRecord], list[tuple[float, str, int, str]]])
+    sealed = [(seal.time, seal.digest, seal.bytes, seal.sha256) for seal in seals]
+    content = json.dumps([vars(meta), [vars(record) for record in records], sealed])
+    adapter.validate_json(content, strict=True)
+    for record in records:
+        if not all({"epoch", "objective"} <= row.keys() for row in record.curve):
+            raise ValueError(f"the curve of trial {record.number} lacks epochs or objectives")
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"
+
+
+def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
+    """The study file as the ledger keeps it.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        space = {  # a dimension is written with all its kinds, of which one is set
+            name: {kind: value for kind, value in dimension.items() if value is not None}
+            for name, dimension in meta.config["space"].items()
+        }
+        return StudyFile.model_validate(meta.config | {"space": space})
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{folder / JOURNAL}: what it keeps of the study file is not valid "
+            f"({_first_line(error)}); restore the file from a backup"
+        ) from None

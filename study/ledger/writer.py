@@ -10,7 +10,6 @@ Only a :class:`Ledger` writes, and it holds the study's lock while it lives; a
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from dataclasses import asdict, replace
@@ -19,26 +18,22 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
-from pydantic import TypeAdapter
+from optuna.trial import TrialState
 
-from refinevad.config.document import nearest
-from refinevad.data.packing import fsync_folder
 from refinevad.errors import InputError
-from refinevad.files import CannotWrite
-from study.config.study_file import Params
+from refinevad.files import CannotWrite, fsync_folder
+from study.config.differences import differences
 from study.config.variants import with_seeds_of
 from study.ledger.journal import (
     JOURNAL,
     BatchingJournal,
     cut_torn_tail,
     lock_study,
-    reading_journal,
 )
+from study.ledger.reader import LedgerReader
 from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
+from study.space.dimension import Params
 
 _OPTUNA_STATES = {
     "COMPLETE": TrialState.COMPLETE,
@@ -47,94 +42,6 @@ _OPTUNA_STATES = {
 }
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-class LedgerReader:
-    """Reads a study's ledger: never locks, never writes, never waits.
-
-    Args:
-        folder: ``runs/<study>``.
-        journal: Its lines at one moment, where they must not grow under the reader; None: the
-            file.
-
-    Raises:
-        InputError: There is no study in the folder.
-    """
-
-    def __init__(self, folder: Path, journal: BaseJournalBackend | None = None) -> None:
-        self.folder = folder
-        if not (folder / JOURNAL).is_file():
-            there = [path.parent.name for path in folder.parent.glob(f"*/{JOURNAL}")]
-            raise InputError(
-                f"{folder}: no study here{nearest(folder.name, there)}"
-                " (`python -m study.run --space FILE` starts one)"
-            )
-        self._attach(journal or reading_journal(folder / JOURNAL))
-        if not self._find_study():
-            raise InputError(f"{folder}: the study here has not begun; run it first")
-
-    def _attach(self, backend: BaseJournalBackend) -> None:
-        try:
-            self._storage = JournalStorage(backend)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # whatever Optuna meets in lines that it did not write
-            raise self._damaged(error) from None
-        self._records: list[TrialRecord] = []
-        self._unended: list[int] = []  # of these: what may have changed
-
-    def _damaged(self, error: Exception) -> InputError:
-        reason = (str(error).strip().splitlines() or [repr(error)])[0]
-        return InputError(
-            f"{self.folder / JOURNAL}: the ledger is damaged in the middle ({reason}); "
-            "restore the file from a backup"
-        )
-
-    def _find_study(self) -> bool:
-        studies = self._storage.get_all_studies()
-        if not studies or "meta" not in studies[0].user_attrs:
-            return False
-        self._study_id = studies[0]._study_id
-        self._load_meta()
-        return True
-
-    def _load_meta(self) -> None:
-        attrs = self._storage.get_study_user_attrs(self._study_id)
-        try:
-            content = attrs["meta"] | {"trials": attrs["trials"]}
-            self.meta = TypeAdapter(StudyMeta).validate_python(content)
-        except (ValueError, LookupError, TypeError) as error:
-            raise self._damaged(error) from None
-
-    def refresh(self) -> None:
-        """Reads what was appended since."""
-        self._load_meta()
-
-    def trials(self) -> list[TrialRecord]:
-        """Every trial asked so far, by number."""
-        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        for number in self._unended:
-            self._records[number] = self._record(frozen[number])
-        new = range(len(self._records), len(frozen))
-        self._records += [self._record(trial) for trial in frozen[new.start :]]
-        self._unended = [n for n in (*self._unended, *new) if not self._records[n].ended]
-        return list(self._records)
-
-    def _record(self, trial: FrozenTrial) -> TrialRecord:
-        attrs = trial.user_attrs
-        attempts = attrs.get("attempts", ())
-        record = TrialRecord(
-            number=trial.number,
-            key=f"{self.meta.name}/{self.meta.uid}/{trial.number}",
-            params=trial.params,
-            seed=attrs["seed"],
-            state="RUNNING",
-            stopping_curve=attrs["stopping_curve"],
-            attempts=len(attempts),
-            alone=any(attempt.get("alone") for attempt in attempts),
-        )
-        ended = trial.state.is_finished() and "result" in attrs
-        return record.with_result(TrialResult(**attrs["result"])) if ended else record
 
 
 class Ledger(LedgerReader):
@@ -311,21 +218,3 @@ class Ledger(LedgerReader):
     def close(self) -> None:
         """Gives the study free for another driver."""
         os.close(self._handle)
-
-
-def differences(old: Any, new: Any, at: str = "") -> list[str]:
-    """``key: was …, is …`` for everything that differs in two nested mappings."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            line
-            for key in keys
-            for line in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
-        ]
-    return [] if old == new else [f"{at}: was {_plain(old)}, is {_plain(new)}"]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if item is not None}
-    return "nothing" if value is None else json.dumps(value)

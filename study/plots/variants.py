@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from study.analysis.importance import Estimate
+from study.analysis.estimate import Estimate
 from study.analysis.paired import ArmResult
 from study.plots.style import ACCENT, DASHES, GRID, INK, LINES, MARKS, PALE, figure, styled
 

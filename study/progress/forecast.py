@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refinevad.config.data import ModelConfig
-from study.config.study_file import Params, StudyFile
+from refinevad.models.refinevad.config import ModelConfig
+from study.config.study_file import StudyFile
 from study.config.variants import ARM
 from study.ledger.records import TrialRecord
+from study.space.dimension import Params
+from study.text import clock
 
 COVERAGE = 0.9
 """Share of forecasts whose interval is to hold the truth."""
@@ -210,3 +212,8 @@ def _wander(errors: Array, spread: float) -> float:
         return max(_PACE, spread / math.sqrt(2))
     means = errors[len(errors) - blocks * _BLOCK :].reshape(blocks, _BLOCK).mean(axis=1)
     return max(_PACE, float(np.std(means, ddof=1)))
+
+
+def interval(forecast: Forecast) -> str:
+    """``1:02:03 (0:55:00-1:10:00)``."""
+    return f"{clock(forecast.seconds)} ({clock(forecast.low)}-{clock(forecast.high)})"

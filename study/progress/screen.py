@@ -2,107 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import math
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
-from study.config.study_file import Params
 from study.ledger.records import TrialRecord
-from study.progress.forecast import Forecast, Forecaster
-
-_SETTLED = 60.0
-"""Seconds after which the share of the time that workers were busy says something."""
-
-
-@dataclass
-class Tally:
-    """Counts and clocks of a study, as far as a screen shows them."""
-
-    trials: int
-    workers: int
-    metric: str
-    """What the objective is, in words: ``ap on val``."""
-    ended: int = 0
-    resumed: int = 0
-    """Trials that had ended before this session."""
-    pruned: int = 0
-    diverged: int = 0
-    failed: int = 0
-    forecaster: Forecaster | None = None
-    best: TrialRecord | None = None
-    last_failure: str | None = None
-    epochs: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Running trial -> epochs done, best objective so far."""
-    begun: float = field(default_factory=time.monotonic)
-    _since: dict[int, float] = field(default_factory=dict)
-    _busy: float = 0.0
-    _offered: float = 0.0
-    _resized: float = field(default_factory=time.monotonic)
-
-    def start(self, number: int) -> None:
-        self.epochs[number] = (0, -math.inf)
-        self._since[number] = time.monotonic()
-
-    def stop(self, number: int) -> None:
-        self.epochs.pop(number, None)
-        if number in self._since:
-            self._busy += time.monotonic() - self._since.pop(number)
-
-    def count(self, record: TrialRecord) -> None:
-        """Takes in an ended trial."""
-        self.stop(record.number)
-        self.ended += 1
-        if self.forecaster is not None:
-            self.forecaster.take(record)
-        self.pruned += record.state == "PRUNED"
-        self.diverged += record.diverged
-        if record.state == "FAILED":
-            self.failed += 1
-            self.last_failure = f"trial {record.number}: {record.reason}"
-        elif not record.diverged and record.objective is not None:
-            best = self.best.objective if self.best else None
-            if best is None or record.objective > best:
-                self.best = record
-
-    def begin(self) -> None:
-        """The clocks run from now on: the workers' start-up is not their idleness."""
-        self.begun = self._resized = time.monotonic()
-        self._offered = 0.0
-
-    def resize(self, workers: int) -> None:
-        """Takes in that there are more or fewer workers from now on."""
-        now = time.monotonic()
-        self._offered += (now - self._resized) * self.workers
-        self.workers, self._resized = workers, now
-
-    def busy_percent(self) -> float:
-        """Share of the workers' time since the first trial that trials ran in."""
-        now = time.monotonic()
-        running = sum(now - since for since in self._since.values())
-        total = self._offered + (now - self._resized) * self.workers
-        return min(100.0, 100.0 * (self._busy + running) / total) if total > 0 else 0.0
-
-    def left(self) -> Forecast | None:
-        """Time to the end of the study; None: no trial has said anything yet."""
-        if self.forecaster is None or not self.workers:
-            return None
-        now = time.monotonic()
-        busy = self.busy_percent() / 100 if now - self.begun > _SETTLED else 1.0
-        running = {number: now - since for number, since in self._since.items()}
-        return self.forecaster.left(self.workers * busy, running)
+from study.progress.forecast import interval
+from study.progress.tally import Tally
+from study.text import plain
 
 
 class Screen(ABC):
@@ -217,109 +130,6 @@ class PlainScreen(Screen):
         self.note(f"[{self.tally.ended}/{self.tally.trials}]{best}{more} | {text}")
 
 
-class LiveScreen(Screen):
-    """A live view: progress, running trials, best so far, counts, where things are."""
-
-    def __init__(self, tally: Tally, console: Console, places: dict[str, str]) -> None:
-        super().__init__(tally, console)
-        self._places = places
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left {task.fields[eta]}"),
-            console=console,
-        )
-        self._eta, self._foretold = "?", -math.inf
-        self._task = self._bar.add_task("trials", total=tally.trials, eta=self._eta)
-        self._live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def close(self) -> None:
-        self._live.stop()
-
-    def note(self, text: str) -> None:
-        self._live.console.print(text, highlight=False, markup=False)
-
-    def _show_ended(self, record: TrialRecord) -> None:
-        pass  # the next refresh shows it
-
-    def _render(self) -> RenderableType:
-        tally = self.tally
-        if time.monotonic() >= self._foretold + 1:
-            left = tally.left()
-            self._eta = interval(left) if left else "?"
-            self._foretold = time.monotonic()
-        self._bar.update(self._task, completed=tally.ended, eta=self._eta)
-        facts = Table.grid(padding=(0, 2))
-        facts.add_column(style="dim")
-        facts.add_column(overflow="fold")
-        best = tally.best
-        facts.add_row(
-            f"best {tally.metric}",
-            Text(
-                f"{best.objective:.4f}  trial {best.number}: {plain(best.params)}" if best else "–"
-            ),
-        )
-        running = [
-            f"{n}: epoch {epoch}" + (f", {value:.3f}" if math.isfinite(value) else "")
-            for n, (epoch, value) in sorted(tally.epochs.items())
-        ]
-        facts.add_row("running", "   ".join(running[:12]) or "starting workers …")
-        facts.add_row(
-            "so far",
-            f"pruned {tally.pruned}   diverged {tally.diverged}   failed {tally.failed}"
-            + (f"   workers busy {tally.busy_percent():.0f}%" if running else ""),
-        )
-        if tally.last_failure:
-            facts.add_row("last failure", Text(tally.last_failure, style="yellow"))
-        for what, where in self._places.items():
-            facts.add_row(what, Text(where))
-        return Group(self._bar, facts)
-
-
-class Output(io.TextIOBase):
-    """Standard output that a study can lose: a closed terminal, a `tee` that is gone, a full disk
-    behind a redirection. The study goes on; what it says from then on, nobody reads."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def write(self, text: str) -> int:
-        with self._or_nowhere():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._or_nowhere():
-            self._stream.flush()
-
-    @contextmanager
-    def _or_nowhere(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())  # what is still buffered goes there too
-            os.close(nowhere)
-
-
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
     """A bar for what is no study: on a terminal only, and gone in the end."""
@@ -328,13 +138,6 @@ def progress_bar(console: Console) -> Iterator[Progress]:
     bar.disable = not console.is_terminal
     with bar:
         yield bar
-
-
-def open_screen(tally: Tally, console: Console, places: dict[str, str]) -> Screen:
-    """The live view on a terminal, plain lines elsewhere."""
-    if console.is_terminal:
-        return LiveScreen(tally, console, places)
-    return PlainScreen(tally, console)
 
 
 def describe(record: TrialRecord) -> str:
@@ -346,24 +149,3 @@ def describe(record: TrialRecord) -> str:
     state = " pruned" if record.state == "PRUNED" else ""
     epochs = f" (epoch {record.selected_epoch} of {len(record.curve)})"
     return f"trial {record.number}{state} {what}{epochs}{seconds}: {plain(record.params)}"
-
-
-def plain(params: Params) -> str:
-    """``lr=0.00103 d_proj=64``: parameters short enough to read."""
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in params.items()
-    )
-
-
-def interval(forecast: Forecast) -> str:
-    """``1:02:03 (0:55:00-1:10:00)``."""
-    return f"{clock(forecast.seconds)} ({clock(forecast.low)}-{clock(forecast.high)})"
-
-
-def clock(seconds: float) -> str:
-    """``1:02:03`` or ``2:03``."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    tail = f"{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
-    return f"{hours}:{tail}" if hours else tail

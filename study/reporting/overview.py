@@ -7,14 +7,14 @@ from collections import Counter
 
 import pandas as pd
 
-from refinevad.command import FLOOR_OF, METRIC_NAMES
+from refinevad.cli import FLOOR_OF, METRIC_NAMES
+from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import TrialRecord, best, digest
 from study.ledger.study import SPLITS, Studied
 from study.plots.style import short
 from study.plots.trials import history, learning_curves, parallel
-from study.progress.screen import clock
 from study.reporting.card import Card
-from study.session.summary import hardware_kinds, hardware_text
+from study.text import clock
 
 _SHOWN = 10
 _BRIEFLY = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}

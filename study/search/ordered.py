@@ -11,7 +11,6 @@ sampler of trial n is seeded by a hash of (study seed, n) and needs no state.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -20,22 +19,15 @@ import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
 )
 from scipy.stats import qmc
 
-from study.config.study_file import Params
 from study.search.tpe import TrialArrays
+from study.space.dimension import Params
+from study.space.quantiles import at_quantile
+from study.space.seeds import derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-def derived_seed(study_seed: int, number: int, purpose: str) -> int:
-    """A 31-bit seed for one purpose of one trial: the head of sha256 of all three."""
-    content = hashlib.sha256(f"{purpose}:{study_seed}:{number}".encode()).digest()
-    return int.from_bytes(content[:4], "big") >> 1
 
 
 class OrderedSearch:
@@ -125,22 +117,3 @@ def _sobol(dimensions: int, points: int, seed: int) -> np.ndarray[Any, np.dtype[
         math.ceil(math.log2(points))
     )
     return drawn[:points]
-
-
-def at_quantile(distribution: BaseDistribution, u: float) -> Any:
-    """The value at quantile ``u`` of a distribution's own measure."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(u * len(distribution.choices))]
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = float(distribution.low), float(distribution.high)
-    whole = isinstance(distribution, IntDistribution)
-    if whole:  # each whole number owns the interval of length 1 around it
-        low, high = low - 0.5, high + 0.5
-    if distribution.log:
-        value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
-    else:
-        value = low + u * (high - low)
-    value = min(max(value, low), high)
-    if whole:
-        return min(max(round(value), distribution.low), distribution.high)
-    return value

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from study.config.study_file import Params, StudyFile
-from study.config.variants import REPLICATE, ArmSearch
+from study.config.study_file import StudyFile
+from study.config.variants import REPLICATE
 from study.ledger.records import TrialRecord
-from study.search.ordered import OrderedSearch, derived_seed
+from study.search.base import Search
+from study.search.ordered import OrderedSearch
 from study.search.pruning import StoppingRule
+from study.search.variants import ArmSearch
+from study.space.dimension import Params
+from study.space.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -24,18 +27,6 @@ class Proposal:
     seed: int
     """Of its training."""
     stopping_curve: list[float] | None
-
-
-class Search(Protocol):
-    """Proposes trials 0, 1, 2, … in order."""
-
-    @property
-    def next_number(self) -> int: ...
-    @property
-    def ready(self) -> bool: ...
-    def record(self, number: int, value: float | None) -> None: ...
-    def ask(self) -> Params: ...
-    def restore(self, params: Params) -> None: ...
 
 
 def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:

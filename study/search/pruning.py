@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import accumulate, repeat
 
-from study.config.study_file import PruningSection
+from study.config.sections import PruningSection
 from study.ledger.records import TrialRecord
 
 

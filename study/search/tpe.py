@@ -24,7 +24,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import default_gamma
 
-from study.config.study_file import Params
+from study.space.dimension import Params
 
 REMEMBERED = 1000
 """Ended trials behind the density of all but the best; of more, so many evenly spaced by number. A

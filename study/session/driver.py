@@ -16,7 +16,7 @@ from study.ledger.writer import Ledger
 from study.progress.screen import Screen
 from study.search.proposal import ordered_search, propose, stopping_rule
 from study.trials.checkpoints import Checkpoints
-from study.trials.runner import TrialOutcome, TrialSpec
+from study.trials.spec import TrialOutcome, TrialSpec
 
 HOPELESS = 10
 """So many trials that fail before any has a result stop a study, and none is recorded as failed:

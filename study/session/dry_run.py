@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 
 from refinevad.errors import InputError
-from study.config.study_file import Params, StudyFile
+from study.config.differences import differences
+from study.config.study_file import StudyFile
 from study.config.variants import with_seeds_of
+from study.ledger.reader import LedgerReader
 from study.ledger.records import TrialRecord
-from study.ledger.writer import LedgerReader, differences
-from study.progress.forecast import Forecaster
-from study.progress.screen import interval, plain
+from study.progress.forecast import Forecaster, interval
 from study.search.proposal import first_proposals
-from study.trials.runner import RefineVADRuns, TrialSpec
+from study.space.dimension import Params
+from study.text import plain
+from study.trials.runs import RefineVADRuns
+from study.trials.spec import TrialSpec
 
 if TYPE_CHECKING:
     from refinevad.data import Store

@@ -17,20 +17,23 @@ from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import CannotWrite, write_whole
 from study.config.study_file import StudyFile
-from study.ledger.provenance import versions
+from study.ledger.provenance import changed_versions, git_commit, versions
 from study.ledger.records import StudyMeta, TrialRecord
+from study.ledger.table import trials_table
 from study.ledger.writer import Ledger
 from study.progress.forecast import Forecaster
-from study.progress.screen import Screen, Tally, open_screen
-from study.publish import start_publisher, wait_publisher
+from study.progress.live import open_screen
+from study.progress.screen import Screen
+from study.progress.tally import Tally
 from study.search.proposal import first_proposals
 from study.session.driver import Driver
-from study.session.summary import print_summary, trials_table
+from study.session.summary import print_summary
 from study.tracking import redact
+from study.tracking.process import start_publisher, wait_publisher
 from study.trials.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
-    from study.trials.runner import RefineVADRuns
+    from study.trials.runs import RefineVADRuns
 
 PATIENCE = 300.0
 """Seconds the end of a study waits for MLflow to have caught up."""
@@ -74,7 +77,7 @@ def run_session(file: StudyFile, store: Store, place: Place, console: Console) -
         require_listener(place.address)  # before anything is written
     try:
         with closing(Ledger(place.folder, study_meta(file, store))) as ledger:
-            _say(console, [ledger.recovered, *_changed_versions(ledger.meta)], style="yellow")
+            _say(console, [ledger.recovered, *changed_versions(ledger.meta)], style="yellow")
             write_whole(place.folder / "study.yaml", file.to_yaml().encode())
             return _Session(file, store, place, console, ledger).run()
     except CannotWrite as error:
@@ -200,7 +203,7 @@ class _Session:
         )
 
     def _runs(self, on_gpu: bool) -> RefineVADRuns:
-        from study.trials.runner import RefineVADRuns
+        from study.trials.runs import RefineVADRuns
 
         store = self._store
         path, fingerprint = store.path.resolve(), store.fingerprint
@@ -246,41 +249,10 @@ def study_meta(file: StudyFile, store: Store) -> StudyMeta:
         metric=file.objective.metric,
         split=file.objective.split,
         created=time.time(),
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         versions=versions(),
         trials=file.study.trials,
     )
-
-
-def _changed_versions(meta: StudyMeta) -> list[str]:
-    """A study resumed with other libraries may go on with other trials: say so."""
-    now = versions()
-    changed = [
-        f"{name} {was} -> {now[name]}"
-        for name, was in meta.versions.items()
-        if now.get(name, was) != was
-    ]
-    if not changed:
-        return []
-    return [
-        f"this study was begun with other versions ({', '.join(changed)}): the same bits are "
-        "promised for the same versions only"
-    ]
-
-
-def _git_commit() -> str | None:
-    """Commit of this source tree, ``+`` when files differ from it; None outside a repository."""
-    here = Path(__file__).parent
-    try:
-        head, changed = (
-            subprocess.run(
-                ["git", *command], cwd=here, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if changed else "")
 
 
 def default_workers(threads: int) -> int:

@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from refinevad.command import FLOOR_OF, METRIC_NAMES
+from refinevad.cli import FLOOR_OF, METRIC_NAMES
+from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import StudyMeta, TrialRecord, best, digest
-from study.progress.screen import plain
-
-_HARDWARE = ("device", "processor", "gpu", "precision", "threads", "torch")
-
-
-def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per ended trial, in order, without times or places: the same bytes whenever and
-    wherever the study ran."""
-    rows = [
-        {
-            "number": r.number,
-            "state": r.state,
-            "objective": r.objective,
-            "selected_epoch": r.selected_epoch,
-            "last_objective": r.last_objective,
-            "epochs_run": len(r.curve),
-            "diverged": r.diverged,
-            "seed": r.seed,
-        }
-        | {f"params/{name}": value for name, value in r.params.items()}
-        | {f"metrics/{name}": r.metrics[name] for name in sorted(r.metrics)}
-        for r in records
-        if r.ended
-    ]
-    frame = pd.DataFrame(rows)
-    for column in ("number", "selected_epoch", "epochs_run"):
-        if column in frame:
-            frame[column] = frame[column].astype("Int64")
-    return frame
-
-
-def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
-    """Kinds of hardware that computed the trials; the same bits are promised on one kind only."""
-    kinds = [
-        {key: r.worker[key] for key in _HARDWARE if key in r.worker}
-        for r in records
-        if r.worker and r.state != "FAILED"  # which computed nothing
-    ]
-    return [dict(kind) for kind in dict.fromkeys(tuple(sorted(k.items())) for k in kinds)]
-
-
-def hardware_text(kind: Mapping[str, str]) -> str:
-    """``cpu, AMD EPYC (AVX512), bf16, 1 thread, torch 2.13.0``."""
-    said = dict(kind)
-    if threads := said.get("threads"):
-        said["threads"] = f"{threads} thread{'' if str(threads) == '1' else 's'}"
-    if torch := said.get("torch"):
-        said["torch"] = f"torch {torch}"
-    return ", ".join(said[key] for key in _HARDWARE if key in said)
+from study.text import plain
 
 
 def print_summary(

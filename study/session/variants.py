@@ -1,17 +1,27 @@
-"""One configuration of a study file, in arms: what `study.transfer` and `study.paper` run."""
+"""Comparison studies made from a study file: what `study.transfer` and `study.paper` run."""
 
 from __future__ import annotations
 
+import argparse
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinevad.config.document import read_document
 from refinevad.errors import InputError
-from study.config.study_file import Scalar, StudyFile, study_of
+from study.config.load import study_of
+from study.config.study_file import StudyFile
 from study.config.variants import SourceSection
 from study.ledger.records import best
 from study.ledger.study import Studied
+from study.space.dimension import Scalar
+from study.text import plain, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinevad.data import Store
 
 _OF_A_SEARCH = ("space", "search", "pruning", "arms", "seeds", "source")
 
@@ -75,3 +85,40 @@ def searched_at_default(path: Path, file: StudyFile) -> dict[str, Any]:
     space = read_document(path).data.get("space") or {}
     settings = file.model.model_dump() | file.train.model_dump()
     return {name: settings[name] for name in space if name in settings}
+
+
+def run_study(
+    console: Console, args: argparse.Namespace, command: list[str], file: StudyFile, store: Store
+) -> bool:
+    """Runs a study, or what is left of it.
+
+    Args:
+        console: Where it is told.
+        args: With the flags of :func:`study.folders.add_session_arguments`.
+        command: Of the user, to be given again.
+        file: The study.
+        store: Its data.
+
+    Returns:
+        False: It was interrupted, and the user was told how to go on.
+    """
+    from study.session.session import Place, run_session
+    from study.tracking import tracking_address
+
+    uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
+    place = Place(args.runs / file.study.name, uri, args.workers, args.address)
+    try:
+        interrupted = run_session(file, store, place, console).interrupted
+    except KeyboardInterrupt:  # before Ray had started
+        interrupted = True
+    if interrupted:
+        text = "interrupted; nothing is lost, the same command goes on:"
+        say(console, f"\n{text}\n  {shlex.join(command)}")
+    return not interrupted
+
+
+def say_defaults(console: Console, path: Path, file: StudyFile) -> None:
+    """Names what a study file searches and what has a value here that nobody chose."""
+    if values := searched_at_default(path, file):
+        text = f"{path} searches what is fixed here: {plain(values)}"
+        say(console, f"{text} (--from-study NAME takes a best trial's, --set others)")

@@ -20,8 +20,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.config.study_file import Params
-from study.search.ordered import at_quantile
+from study.space.dimension import Params
+from study.space.quantiles import at_quantile
 
 Floats = NDArray[np.float64]
 

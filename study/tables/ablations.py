@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from study.reporting.variants import arms_card
 
 if TYPE_CHECKING:
-    from study.config.study_file import Scalar
     from study.ledger.study import Studied
     from study.reporting.card import Card
+    from study.space.dimension import Scalar
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from refinevad.config.data import ModelConfig
 from refinevad.evaluation.complexity import Cost, costs
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.temporal import temporal_modules
 from study.plots.style import GRID, INK, PALE, figure, styled
 from study.reporting.card import Card
 
@@ -20,7 +21,8 @@ _BATCH = 64
 def complexity_card(config: ModelConfig = ModelConfig()) -> Card:  # noqa: B008  (immutable)
     """Measures the three modules side by side on this machine."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = costs(config=config, batches=(1, _BATCH), device=device)
+    modules = temporal_modules(config)
+    found = costs(modules, width=config.d_model, batches=(1, _BATCH), device=device)
     table = pd.DataFrame(
         {
             "module": [NAMES[c.name] for c in found],

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from refinevad.config.data import SNIPPET_FRAMES
+from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.evaluation.metrics import weighted_auc
 from study.plots.videos import VideoCurve, category_bars, score_curves, video_map
 from study.reporting.card import Card

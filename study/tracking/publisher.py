@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
+    from study.ledger.reader import LedgerReader
     from study.ledger.records import TrialRecord
-    from study.ledger.writer import LedgerReader
 
 TABLE_SECONDS = 60.0  # how often a running study's trials table is uploaded
 PAGE = 1000  # runs per search request
@@ -279,7 +279,7 @@ class Publisher:
             shown.next_number = points[-1].step + 1
 
     def _upload_tables(self, shown: _Shown, trials: Sequence[TrialRecord]) -> None:
-        from study.session.summary import trials_table
+        from study.ledger.table import trials_table
 
         table = trials_table(trials)
         with tempfile.TemporaryDirectory() as folder:

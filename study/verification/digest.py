@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from study.ledger.lines import Seal, Snapshot
 from study.ledger.records import TrialRecord, digest
-from study.session.summary import trials_table
+from study.ledger.table import trials_table
 from study.verification.check import Check, Difference
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord
-from study.search.proposal import Proposal, Search, ordered_search, propose, stopping_rule
+from study.search.base import Search
+from study.search.proposal import Proposal, ordered_search, propose, stopping_rule
 from study.verification.check import Check, Difference
 
 

@@ -10,10 +10,12 @@ from typing import Literal
 
 from refinevad.data import Store
 from study.config.study_file import StudyFile
+from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import TrialRecord, TrialResult, best, digest
-from study.session.summary import hardware_kinds, hardware_text
 from study.trials.checkpoints import checkpoint_path
-from study.trials.runner import RefineVADRuns, TrialOutcome, TrialRunner, TrialSpec
+from study.trials.runner import TrialRunner
+from study.trials.runs import RefineVADRuns
+from study.trials.spec import TrialOutcome, TrialSpec
 from study.verification.check import Check, Difference
 
 COMPARED = ("state", "diverged", "objective", "selected_epoch", "last_objective")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger.writer import LedgerReader
+from study.ledger.reader import LedgerReader
 from tests.faults.checks import ended_undisturbed
 from tests.faults.conftest import Fault
 from tests.support.workspace import REPOSITORY, Desk, Undisturbed, digest_of

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study.ledger.writer import LedgerReader
+from study.ledger.reader import LedgerReader
 from tests.faults.checks import ends_undisturbed, nothing_left_running, only_line, short
 from tests.faults.conftest import Fault
 from tests.support.small_data import study_text, write_data

@@ -16,8 +16,9 @@ from optuna.storages.journal._storage import JournalOperation
 
 from refinevad.files import CannotWrite
 from study.ledger.journal import JOURNAL
+from study.ledger.reader import LedgerReader
 from study.ledger.records import digest
-from study.ledger.writer import Ledger, LedgerReader
+from study.ledger.writer import Ledger
 from tests.faults.checks import ended_undisturbed, only_line, short
 from tests.faults.conftest import Fault
 from tests.study.test_ledger import META, begin, result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.ledger.writer import LedgerReader
+from study.ledger.reader import LedgerReader
 from tests.faults.checks import ends_undisturbed
 from tests.faults.conftest import Fault
 from tests.support.workspace import Desk, run_undisturbed, wait_for_results

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger.writer import LedgerReader
+from study.ledger.reader import LedgerReader
 from tests.faults.checks import (
     ended_undisturbed,
     ends_undisturbed,

@@ -20,7 +20,8 @@ import study.trials.runner
 from refinevad import cli
 from refinevad.training.results import EpochRecord, RunResult
 from study.run import main
-from study.trials.runner import RefineVADRuns, Run, TrialSpec
+from study.trials.runs import RefineVADRuns, Run
+from study.trials.spec import TrialSpec
 
 GIGABYTE = 1024**3
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save as save_tensors
 
-from refinevad.config.data import ModelConfig
 from refinevad.errors import InputError
 from refinevad.models import RefineVAD, checkpoint
+from refinevad.models.refinevad.config import ModelConfig
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 CATEGORIES = ("Abuse", "Arson")

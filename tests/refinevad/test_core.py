@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.core import CORE, category_weights, pooling_weights
 
 torch.set_num_threads(1)

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from refinevad import cli, evaluate
-from refinevad.config.data import ModelConfig
-from refinevad.config.document import load_config
 from refinevad.data import Store, prepare
 from refinevad.evaluation.metrics import frame_metrics, video_label_floor
 from refinevad.evaluation.scores import score_test
 from refinevad.models import RefineVAD, checkpoint
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.run_config import load_config
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.injection import (
     INJECTIONS,
     AddNorm,

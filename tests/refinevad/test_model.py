@@ -10,10 +10,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from refinevad.config.data import ModelConfig, TrainConfig
+from refinevad.config.training import TrainConfig
 from refinevad.errors import InputError
+from refinevad.layers.mil import mil_loss, top_k_mean
 from refinevad.models import Output, RefineVAD
-from refinevad.models.refinevad.losses import mil_loss, objective, top_k_mean
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.losses import objective
 
 torch.set_num_threads(1)
 

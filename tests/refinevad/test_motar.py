@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.motar import MoTAR, ShiftRate, motion_variance, standardise
 from refinevad.models.refinevad.shift import adaptive_shift, shift_size
 

@@ -8,18 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config.data import ModelConfig, TrainConfig
+from refinevad.config.training import TrainConfig
+from refinevad.layers.mil import mil_loss, regulariser, top_k_mean
 from refinevad.models import Output, RefineVAD
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.losses import (
     Losses,
     category_loss,
     gmm_loss,
-    mil_loss,
     mixture,
     moments,
     objective,
-    regulariser,
-    top_k_mean,
 )
 
 torch.set_num_threads(1)

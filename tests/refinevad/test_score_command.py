@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from refinevad import cli, score
-from refinevad.config.data import ModelConfig
 from refinevad.evaluation.scores import Length, score_video
 from refinevad.models import RefineVAD, checkpoint
+from refinevad.models.refinevad.config import ModelConfig
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 VIDEO = "Abuse001_x264"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.scorer import SnippetScorer, TwoPassBatchNorm
 
 torch.set_num_threads(1)

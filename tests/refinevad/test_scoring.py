@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from refinevad.config.data import ModelConfig
 from refinevad.data import expand
 from refinevad.evaluation import scores as scoring_module
 from refinevad.evaluation.metrics import frame_metrics
 from refinevad.evaluation.scores import score_segments, score_snippets, score_test, score_video
 from refinevad.models import RefineVAD
+from refinevad.models.refinevad.config import ModelConfig
 from tests.support.tiny_store import tiny_store
 
 CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)

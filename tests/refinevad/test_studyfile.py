@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from refinevad.config.document import load_config, parse_value, read_document, searched_fields
+from refinevad.config.document import parse_value, read_document
 from refinevad.errors import InputError
+from refinevad.run_config import load_config, searched_fields
 
 GOOD = """\
 study: {name: x}

@@ -12,30 +12,29 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from refinevad.config.data import ModelConfig
 from refinevad.evaluation.complexity import costs, flops
 from refinevad.evaluation.scores import score_snippets
 from refinevad.layers.lgt import LGTAdapter, WindowBlock, likeness, nearness, quick_gelu
 from refinevad.layers.mtn import MTN, NonLocal
 from refinevad.models import RefineVAD
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.core import category_weights
-from refinevad.models.refinevad.temporal import TEMPORAL
+from refinevad.models.refinevad.temporal import along_time, temporal_module, temporal_modules
 
 SMALL: dict[str, Any] = {
     "d_model": 16, "d_proj": 8, "d_emb": 8, "encoder_feedforward": 16, "shift_groups": 4,
 }  # fmt: skip
-KINDS = list(TEMPORAL)
+KINDS = ["motar", "mtn", "lgt", "none"]
 
 
 def module_of(kind: str, **more: Any) -> Any:
     torch.manual_seed(0)
-    return TEMPORAL[kind](ModelConfig.model_validate(SMALL | {"temporal": kind} | more))
+    return temporal_module(ModelConfig.model_validate(SMALL | {"temporal": kind} | more))
 
 
 def test_they_have_the_published_number_of_parameters() -> None:
-    sizes = {
-        kind: sum(p.numel() for p in TEMPORAL[kind](ModelConfig()).parameters()) for kind in KINDS
-    }
+    modules = temporal_modules(ModelConfig(), "mtn", "lgt", "none")
+    sizes = {kind: sum(p.numel() for p in module.parameters()) for kind, module in modules.items()}
     assert sizes["mtn"] == 3_321_888
     assert sizes["lgt"] == 18_625_537
     assert sizes["none"] == 0
@@ -48,8 +47,8 @@ def test_padding_changes_nothing_for_valid_segments(kind: str, training: bool) -
     x = torch.randn(3, 21, 16)
     padded = torch.cat([x, 100 * torch.randn(3, 11, 16)], dim=1)
     mask = torch.arange(32).expand(3, -1) < 21
-    alone, _ = copy.deepcopy(module)(x, None)
-    beside, shift = copy.deepcopy(module)(padded, mask)
+    alone, _ = along_time(copy.deepcopy(module), x, None)
+    beside, shift = along_time(copy.deepcopy(module), padded, mask)
     assert torch.allclose(beside[:, :21], alone, atol=1e-5)
     assert shift.shape == (3, 32)
     assert not shift.any()
@@ -91,7 +90,7 @@ def test_mtn_sees_four_steps_in_one_convolution() -> None:
     x = torch.randn(1, 31, 16)
     other = x.clone()
     other[0, 15] += 1
-    changed = (module(x, None)[0] != module(other, None)[0]).any(-1)[0].nonzero().flatten()
+    changed = (module(x, None) != module(other, None)).any(-1)[0].nonzero().flatten()
     assert changed.tolist() == [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
 
 
@@ -198,7 +197,7 @@ def test_costs_are_counted() -> None:
     module.forward = wrapped  # type: ignore[method-assign]
     assert flops(module, torch.zeros(1, 4, 10)) == 2 * 4 * 10 * 20
     small = ModelConfig.model_validate(SMALL)
-    found = costs(config=small, batches=(2,), repeats=1)
+    found = costs(temporal_modules(small), width=small.d_model, batches=(2,), repeats=1)
     assert [c.name for c in found] == ["motar", "mtn", "lgt"]
     for cost in found:
         assert cost.flops > 2 * 32 * 100

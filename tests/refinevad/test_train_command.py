@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from refinevad import cli, train
-from refinevad.config.data import DataConfig, ModelConfig, TrainConfig
-from refinevad.config.document import load_config
+from refinevad.config.data import DataConfig
+from refinevad.config.training import TrainConfig
 from refinevad.data import prepare
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import test_metrics as metrics_of_test_set
 from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import ModelConfig
+from refinevad.run_config import load_config
 
 STUDY = """\
 data: {synthetic: ucf-like}

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from refinevad.config.data import Config, ObjectiveConfig, Runtime
+from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.data import validation_split
 from refinevad.errors import InputError
 from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video_metrics
 from refinevad.evaluation.scores import score_segments, score_test
 from refinevad.models import RefineVAD
+from refinevad.run_config import Config
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.schedule import learning_rate

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from refinevad.config.data import Config, ObjectiveConfig, Runtime
+from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.errors import InputError
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import test_metrics as metrics_of
 from refinevad.models import RefineVAD, checkpoint
+from refinevad.models.refinevad.transfer import take_categories
+from refinevad.run_config import Config
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
-from refinevad.training.zero_shot import ZeroShotRun, take_categories
+from refinevad.training.zero_shot import ZeroShotRun
 from tests.support.tiny_store import tiny_store
 
 CPU = Runtime(device="cpu", precision="fp32")

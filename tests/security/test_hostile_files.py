@@ -14,8 +14,8 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
-from refinevad.config.data import ModelConfig
 from refinevad.models import RefineVAD, checkpoint
+from refinevad.models.refinevad.config import ModelConfig
 from tests.security.malice import call, refusal
 from tests.support.datasets import Benchmark, benchmark
 from tests.support.workspace import SMALL_STUDY

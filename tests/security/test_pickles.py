@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from refinevad.config.data import ModelConfig
 from refinevad.models import RefineVAD, checkpoint
+from refinevad.models.refinevad.config import ModelConfig
 from tests.security.malice import (
     ARRAYS,
     CHECKPOINTS,

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from refinevad.errors import InputError
-from study.config.study_file import StudyFile, load_study
-from study.config.variants import ArmSearch
+from study.config.load import load_study
+from study.config.study_file import StudyFile
 from study.ledger.study import read_study
 from study.search.proposal import ordered_search, propose
+from study.search.variants import ArmSearch
 from tests.support.workspace import SMALL_STUDY, Desk, digest_of
 
 ARMS = """

@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinevad.data import open_store, prepare
 from study.backend.store_on_node import CACHE, Shipment, ship
-from study.config.study_file import load_study
+from study.config.load import load_study
 from tests.support import hosts
 from tests.support.workspace import Desk, wait_for_results
 

@@ -12,12 +12,14 @@ from rich.console import Console
 
 from refinevad.errors import Stopped
 from study.config.study_file import StudyFile
+from study.ledger.reader import LedgerReader
 from study.ledger.records import StudyMeta, TrialResult, digest
-from study.ledger.writer import Ledger, LedgerReader
-from study.progress.screen import PlainScreen, Tally
+from study.ledger.writer import Ledger
+from study.progress.screen import PlainScreen
+from study.progress.tally import Tally
 from study.session.driver import Driver
 from study.trials.checkpoints import Checkpoints
-from study.trials.runner import TrialOutcome, TrialSpec
+from study.trials.spec import TrialOutcome, TrialSpec
 from tests.support.workspace import SMALL_STUDY
 
 

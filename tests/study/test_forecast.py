@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from study.config.study_file import Params, StudyFile
+from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord
 from study.progress.forecast import COVERAGE, Forecaster
 from study.search.proposal import first_proposals
+from study.space.dimension import Params
 from tests.support.workspace import SMALL_STUDY
 
 TEXT = """

@@ -17,8 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from refinevad.errors import InputError
 from study.ledger.journal import JOURNAL
+from study.ledger.reader import LedgerReader
 from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
-from study.ledger.writer import Ledger, LedgerReader
+from study.ledger.writer import Ledger
 
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {"lr": FloatDistribution(0.0, 1.0)}
 META = StudyMeta(

@@ -17,7 +17,7 @@ from study.backend import cluster, gpu_sharing
 from study.backend.gpu_sharing import UNMEASURED, gpu_share, measure_packing
 from study.config.study_file import StudyFile
 from study.ledger.writer import Ledger
-from study.trials.runner import TrialSpec
+from study.trials.spec import TrialSpec
 from tests.study.test_driver import meta_of
 from tests.support.workspace import SMALL_STUDY
 

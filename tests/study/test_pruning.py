@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from study.config.study_file import PruningSection
+from study.config.sections import PruningSection
 from study.ledger.records import TrialRecord, TrialResult
 from study.search.pruning import StoppingRule
 

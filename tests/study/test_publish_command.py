@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from study.ledger.writer import Ledger, LedgerReader
-from study.publish import exclusive, main, start_publisher, wait_publisher
+from study.ledger.reader import LedgerReader
+from study.ledger.writer import Ledger
+from study.publish import main
 from study.tracking import Publisher
+from study.tracking.process import exclusive, start_publisher, wait_publisher
 from tests.study.test_tracking import history, shown
 from tests.support.ledgers import add, made, meta
 

@@ -15,9 +15,9 @@ from refinevad.training.results import EpochRecord, RunResult
 from study.backend.cluster import start_ray, stop_ray
 from study.backend.interrupt import Interrupt
 from study.backend.tune import run_trials
+from study.ledger.reader import LedgerReader
 from study.ledger.records import TrialRecord, digest
-from study.ledger.writer import LedgerReader
-from study.trials.runner import TrialSpec
+from study.trials.spec import TrialSpec
 from tests.study.test_driver import Bench
 from tests.support.workspace import SMALL_STUDY
 

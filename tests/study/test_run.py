@@ -10,8 +10,8 @@ import yaml
 from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 
+from study.ledger.reader import LedgerReader
 from study.ledger.records import best, digest
-from study.ledger.writer import LedgerReader
 from tests.support.workspace import SMALL_STUDY, Desk, Undisturbed, digest_of, wait_for_results
 
 

@@ -14,11 +14,16 @@ import yaml
 from rich.console import Console
 
 from study.config.study_file import StudyFile
+from study.ledger.provenance import hardware_kinds
 from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
+from study.ledger.table import trials_table
 from study.progress.forecast import Forecaster
-from study.progress.screen import LiveScreen, PlainScreen, Tally, clock, describe, open_screen
+from study.progress.live import LiveScreen, open_screen
+from study.progress.screen import PlainScreen, describe
+from study.progress.tally import Tally
 from study.search.proposal import first_proposals
-from study.session.summary import hardware_kinds, print_summary, trials_table
+from study.session.summary import print_summary
+from study.text import clock
 from tests.support.workspace import SMALL_STUDY
 
 

@@ -18,9 +18,10 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 from scipy.stats import qmc
 
-from study.config.study_file import Params
 from study.search import tpe
-from study.search.ordered import OrderedSearch, derived_seed
+from study.search.ordered import OrderedSearch
+from study.space.dimension import Params
+from study.space.seeds import derived_seed
 
 SPACE: dict[str, BaseDistribution] = {
     "width": CategoricalDistribution([16, 32, 64]),

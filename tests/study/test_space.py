@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from refinevad.errors import InputError
-from study.config.study_file import StudyFile, load_study
+from study.config.load import load_study
+from study.config.study_file import StudyFile
 from tests.support.workspace import REPOSITORY, SMALL_STUDY
 
 

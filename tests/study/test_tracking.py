@@ -16,8 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
 from refinevad.errors import InputError
-from study.ledger.writer import Ledger, LedgerReader
-from study.session.summary import trials_table
+from study.ledger.reader import LedgerReader
+from study.ledger.table import trials_table
+from study.ledger.writer import Ledger
 from study.tracking import Publisher, TrackingUnavailable, redact, tracking_address
 from study.tracking.connection import connect, reaching
 from tests.support.ledgers import CREATED, add, begin, made, meta, result

@@ -21,11 +21,12 @@ import pytest
 from refinevad.errors import InputError
 from study import verify
 from study.ledger.journal import JOURNAL
+from study.ledger.reader import LedgerReader
 from study.ledger.records import best
-from study.ledger.writer import LedgerReader
-from study.trials.runner import TrialSpec
+from study.ledger.study import read, recorded_file
+from study.trials.spec import TrialSpec
 from study.verification.digest import check_digest
-from study.verification.ledger import check_ledger, read, recorded_file
+from study.verification.ledger import check_ledger
 from study.verification.results import check_results
 from study.verification.search import check_search
 from tests.study.test_driver import Bench

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from study.config.study_file import Params
 from study.ledger.records import TrialRecord
 from study.search.ordered import OrderedSearch
+from study.space.dimension import Params
 from study.space.encoding import Encoder
 
 SPACE = {

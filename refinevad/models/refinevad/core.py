@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.dropout import Dropout
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.injection import INJECTIONS
 
 NORMAL, ANOMALOUS = 0, 1

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.dropout import Dropout
+from refinevad.models.refinevad.config import ModelConfig
 
 
 class PrototypeQuery(nn.Module):

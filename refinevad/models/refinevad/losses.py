@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from refinevad.config.data import TrainConfig
+from refinevad.config.training import TrainConfig
+from refinevad.layers.mil import mil_loss, regulariser, top_k_mean
 from refinevad.models.refinevad.core import ANOMALOUS, NORMAL
 from refinevad.models.refinevad.model import Output
 
@@ -60,27 +61,6 @@ def objective(
             reg = regulariser(scores, mask, abnormal)
         total = mil + config.lambda_cat * cat + config.lambda_gmm * gmm + config.lambda_reg * reg
     return Losses(total=total, mil=mil, cat=cat, gmm=gmm, reg=reg)
-
-
-def top_k_mean(scores: Tensor, mask: Tensor, k: int | None = None) -> Tensor:
-    """A video's score: the mean of its k largest segment scores, ``(B, T) -> (B,)``. [e]
-
-    ``k = T // 16 + 1`` of the valid T unless given; never more than there are valid segments.
-    """
-    length = mask.sum(dim=1)
-    counts = length // 16 + 1 if k is None else torch.full_like(length, k)
-    counts = torch.minimum(counts, length).clamp(min=1)
-    widest = scores.shape[1] // 16 + 1 if k is None else min(k, scores.shape[1])
-    largest = scores.masked_fill(~mask, -torch.inf).topk(widest, dim=1).values
-    taken = torch.arange(widest, device=scores.device) < counts.unsqueeze(1)
-    return torch.where(taken, largest, 0.0).sum(dim=1) / counts
-
-
-def mil_loss(video: Tensor, abnormal: Tensor, margin: float) -> Tensor:
-    """Mean over all (abnormal, normal) pairs of ``max(0, margin - S_a + S_n)``. [e]"""
-    hinge = (margin - video.unsqueeze(1) + video.unsqueeze(0)).clamp(min=0)  # (B, B): [a, n]
-    pairs = abnormal.unsqueeze(1) & ~abnormal.unsqueeze(0)
-    return torch.where(pairs, hinge, 0.0).sum() / pairs.sum().clamp(min=1)
 
 
 def category_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
@@ -141,16 +121,3 @@ def gmm_loss(scores: Tensor, target: Tensor, mask: Tensor, abnormal: Tensor) -> 
     counted = mask & abnormal.unsqueeze(1)
     squares = torch.where(counted, (scores - target).square(), 0.0)
     return squares.sum() / counted.sum().clamp(min=1)
-
-
-def regulariser(scores: Tensor, mask: Tensor, abnormal: Tensor) -> Tensor:
-    """L_reg: smoothness + sparsity of an abnormal video's scores, mean over abnormal videos. [g]
-
-    ``sum_t (s_{t+1} - s_t)^2 + sum_t s_t``: sums over segments, because 8e-5 is the weight that
-    Sultani et al. (CVPR 2018) give to each of these sums. Over a mean of 32 segments the same
-    weight would be thirty times weaker.
-    """
-    counted = mask & abnormal.unsqueeze(1)
-    steps = torch.where(counted[:, 1:], (scores[:, 1:] - scores[:, :-1]).square(), 0.0)
-    sparsity = torch.where(counted, scores, 0.0)
-    return (steps.sum() + sparsity.sum()) / abnormal.sum().clamp(min=1)

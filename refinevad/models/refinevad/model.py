@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig
 from refinevad.errors import InputError
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.core import CORE
 from refinevad.models.refinevad.scorer import SnippetScorer
-from refinevad.models.refinevad.temporal import TEMPORAL
+from refinevad.models.refinevad.temporal import along_time, temporal_module
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class RefineVAD(nn.Module):
         self.width = sum(widths.values())
         self.channels = _channels(config.fusion, widths)
         self.fuse = nn.Linear(len(range(self.width)[self.channels]), config.d_model)
-        self.motar = TEMPORAL[config.temporal](config)  # the name is that of its weights
+        self.motar = temporal_module(config)  # whatever it is: the name is that of the weights
         self.scorer = SnippetScorer(config)
         self.core = CORE(config, n_categories)
 
@@ -87,7 +87,7 @@ class RefineVAD(nn.Module):
                 f"features are {x.shape[-1]} wide, but the model was built for {self.width}: "
                 "use the features it was trained on"
             )
-        x_tc, shift = self.motar(self.fuse(x[..., self.channels]), mask)
+        x_tc, shift = along_time(self.motar, self.fuse(x[..., self.channels]), mask)
         rough_logits = self.scorer(x_tc, "rough", mask)
         refined = self.core(x_tc, rough_logits, mask, labels)
         logits = self.scorer(refined.x_ca, "final", mask)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.dropout import Dropout
+from refinevad.models.refinevad.config import ModelConfig
 from refinevad.models.refinevad.shift import adaptive_shift, shift_size
 
 NORM_EPS = 1e-12

@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.batch_norm import masked_batch_norm
 from refinevad.layers.dropout import Dropout
+from refinevad.models.refinevad.config import ModelConfig
 
 Pass = Literal["rough", "final"]
 """``rough`` scores MoTAR's output (it weighs the pooling), ``final`` scores CORE's."""

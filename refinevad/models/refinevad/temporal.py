@@ -1,31 +1,44 @@
-"""What makes X^tc of the fused features: the paper's MoTAR, two rivals, or nothing."""
+"""What makes X^tc of the fused features: the paper's MoTAR, two alternatives, or nothing."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from refinevad.config.data import ModelConfig
 from refinevad.layers.lgt import LGTAdapter
 from refinevad.layers.mtn import MTN
+from refinevad.models.refinevad.config import ModelConfig, Temporal
 from refinevad.models.refinevad.motar import MoTAR
 
 
 class Unchanged(nn.Module):
     """X^tc = X: every segment stands alone."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """``x (B, T, D)`` and no shift, zeros ``(B, T)``."""
-        return x, torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """``x (B, T, D)``."""
+        return x
 
 
-TEMPORAL: dict[str, type[MoTAR | MTN | LGTAdapter | Unchanged]] = {
-    "motar": MoTAR,
-    "mtn": MTN,
-    "lgt": LGTAdapter,
-    "none": Unchanged,
-}
-"""Module by its name in :class:`refinevad.config.ModelConfig`."""
+def temporal_module(config: ModelConfig) -> nn.Module:
+    """The module that ``config.temporal`` names."""
+    if config.temporal == "motar":
+        return MoTAR(config)
+    if config.temporal == "mtn":
+        return MTN(config.d_model)
+    return LGTAdapter(config.d_model) if config.temporal == "lgt" else Unchanged()
+
+
+def temporal_modules(config: ModelConfig, *names: Temporal) -> dict[str, nn.Module]:
+    """The named modules, by default the paper's three, with the other knobs of ``config``."""
+    return {
+        name: temporal_module(config.model_copy(update={"temporal": name}))
+        for name in names or ("motar", "mtn", "lgt")
+    }
+
+
+def along_time(module: nn.Module, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """X^tc ``(B, T, D)`` and the shift s_t ``(B, T)`` int64, zero where nothing is shifted."""
+    if isinstance(module, MoTAR):
+        shifted: tuple[Tensor, Tensor] = module(x, mask)
+        return shifted
+    return module(x, mask), torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)

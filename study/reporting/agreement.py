@@ -1,52 +1,14 @@
-"""Two studies compared in sentences."""
+"""The agreement of two studies' importances on the terminal."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.console import Console
 
-from refinevad.errors import InputError
 from study.analysis import sentences
-from study.analysis.agreement import Agreement, Regret, agreement, regret
-from study.analysis.importance import Importance
+from study.analysis.agreement import Agreement, Comparison, Regret
 from study.ledger.records import best
 from study.ledger.study import Studied
-from study.progress.screen import plain
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What two studies say of each other."""
-
-    studies: tuple[Studied, Studied]
-    answers: tuple[Importance, Importance]
-    agreement: Agreement
-    regrets: tuple[Regret | None, Regret | None]
-    """Of the first study's best configuration on the second, and the other way round."""
-
-
-def compare(studies: tuple[Studied, Studied], answers: tuple[Importance, Importance]) -> Comparison:
-    """Compares rankings, and carries each study's best configuration over to the other.
-
-    Raises:
-        InputError: They have fewer than two searched hyperparameters in common.
-    """
-    agreed = agreement(*answers)
-    if agreed is None:
-        names = " and ".join(studied.name for studied in studies)
-        raise InputError(f"{names}: fewer than two hyperparameters were searched in both")
-    one, other = studies
-    return Comparison(studies, answers, agreed, (_carry(one, other), _carry(other, one)))
-
-
-def _carry(source: Studied, target: Studied) -> Regret | None:
-    winner = best(source.records)
-    if winner is None:
-        return None
-    distributions = target.file.distributions()
-    seed = target.seed(f"regret of {source.name}")
-    return regret(winner.params, target.records, distributions, seed=seed)
+from study.text import plain
 
 
 def print_comparison(console: Console, found: Comparison) -> None:

@@ -1,0 +1,80 @@
+"""How a run is trained, judged and computed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from refinevad.config.section import NonNegative, Positive, Section, Seed
+
+
+class TrainConfig(Section):
+    """Batches, losses and optimiser of one run."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """Passes; one pass is min(normal, abnormal videos) // (batch_size / 2) steps, at least one."""
+    batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 64
+    """[h] Videos a step: half normal, half abnormal."""
+    lr: Positive = 3e-3
+    """[h] Learning rate of AdamW. Searched."""
+    weight_decay: NonNegative = 0.01
+    """[g] AdamW's decoupled decay; not lambda_reg."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """[h] Learning rate over the run; `cosine` falls to zero at the last step."""
+    warmup_epochs: NonNegative = 0.0
+    """[h] Linear warm-up, in epochs."""
+    clip_norm: NonNegative = 1.0
+    """[h] Largest gradient norm; 0 switches clipping off."""
+
+    lambda_cat: NonNegative = 0.5
+    """Weight of the category loss L_cat. Searched."""
+    lambda_gmm: NonNegative = 0.1
+    """Weight of the Gaussian-mixture loss L_GMM. Searched."""
+    lambda_reg: NonNegative = 8e-5
+    """[g] Weight of smoothness + sparsity of abnormal videos' scores. Searched."""
+    mil_top_k: Annotated[int, Field(ge=1)] | None = None
+    """[e] Segments a video is judged by. None: T // 16 + 1."""
+    mil_margin: Positive = 1.0
+    """[e] Margin of the all-pairs hinge."""
+    gmm: Literal["mixture", "moments"] = "mixture"
+    """[f] Category mixture of Gaussians with learnt mu, sigma; or the moments of the scores."""
+    gmm_beta: Positive = 0.7
+    """[f] beta of the Gaussians (LEC-VAD, arXiv 2506.13095)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """[d4] Weight of a category in L_cat: 1, or negatives / positives of the training videos."""
+
+    seed: Seed | None = None
+    """Seed of weights, batches and dropout. None: the study gives each trial its own (a single
+    run: 42). The paper: 42 for every trial."""
+
+
+class ObjectiveConfig(Section):
+    """What a run is judged by, and so which epoch is its *selected epoch*."""
+
+    metric: Literal["ap", "auc", "ano_auc"] = "ap"
+    """On `val`: of video labels against a video's mean top-k score; on `test`: of frames."""
+    split: Literal["val", "test"] = "val"
+    """`val`: held-out training videos. `test`: the peers' habit; results then carry the words
+    "selected on test", and no video is held out of training."""
+    mode: Literal["max"] = "max"
+    """All metrics here are better when larger."""
+
+    @model_validator(mode="after")
+    def _frames_for_ano_auc(self) -> Self:
+        if self.metric == "ano_auc" and self.split == "val":
+            raise ValueError("ano_auc needs frame labels, which only split = test has")
+        return self
+
+
+class Runtime(Section):
+    """How the arithmetic is done: with the seed, this decides the bits of a result."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where there is one."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one run; fixed, because their number changes float sums."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bfloat16 autocast where the device computes in it, else float32."""
+    deterministic: bool = True
+    """Deterministic algorithms on GPUs; false is faster and gives up the same-bits promise."""

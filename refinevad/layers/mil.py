@@ -1,0 +1,40 @@
+"""Multiple-instance losses that detectors share: from segment scores to video labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def top_k_mean(scores: Tensor, mask: Tensor, k: int | None = None) -> Tensor:
+    """A video's score: the mean of its k largest segment scores, ``(B, T) -> (B,)``. [e]
+
+    ``k = T // 16 + 1`` of the valid T unless given; never more than there are valid segments.
+    """
+    length = mask.sum(dim=1)
+    counts = length // 16 + 1 if k is None else torch.full_like(length, k)
+    counts = torch.minimum(counts, length).clamp(min=1)
+    widest = scores.shape[1] // 16 + 1 if k is None else min(k, scores.shape[1])
+    largest = scores.masked_fill(~mask, -torch.inf).topk(widest, dim=1).values
+    taken = torch.arange(widest, device=scores.device) < counts.unsqueeze(1)
+    return torch.where(taken, largest, 0.0).sum(dim=1) / counts
+
+
+def mil_loss(video: Tensor, abnormal: Tensor, margin: float) -> Tensor:
+    """Mean over all (abnormal, normal) pairs of ``max(0, margin - S_a + S_n)``. [e]"""
+    hinge = (margin - video.unsqueeze(1) + video.unsqueeze(0)).clamp(min=0)  # (B, B): [a, n]
+    pairs = abnormal.unsqueeze(1) & ~abnormal.unsqueeze(0)
+    return torch.where(pairs, hinge, 0.0).sum() / pairs.sum().clamp(min=1)
+
+
+def regulariser(scores: Tensor, mask: Tensor, abnormal: Tensor) -> Tensor:
+    """L_reg: smoothness + sparsity of an abnormal video's scores, mean over abnormal videos. [g]
+
+    ``sum_t (s_{t+1} - s_t)^2 + sum_t s_t``: sums over segments, because 8e-5 is the weight that
+    Sultani et al. (CVPR 2018) give to each of these sums. Over a mean of 32 segments the same
+    weight would be thirty times weaker.
+    """
+    counted = mask & abnormal.unsqueeze(1)
+    steps = torch.where(counted[:, 1:], (scores[:, 1:] - scores[:, :-1]).square(), 0.0)
+    sparsity = torch.where(counted, scores, 0.0)
+    return (steps.sum() + sparsity.sum()) / abnormal.sum().clamp(min=1)

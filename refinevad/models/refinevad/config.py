@@ -1,0 +1,99 @@
+"""The knobs of RefineVAD."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from refinevad.config.section import Dropout, Fraction, Positive, Section, Width
+
+Temporal = Literal["motar", "mtn", "lgt", "none"]
+
+
+class ModelConfig(Section):
+    """Fusion -> MoTAR -> CORE -> scores. Paper: arXiv 2511.13204."""
+
+    fusion: Literal["concat", "visual", "text"] = "concat"
+    """[a1] Modalities the model sees; `concat` is all the data set has, then Linear(d_in, D)."""
+    d_model: Width = 768
+    """[a2] Width D of everything after fusion (the paper: 768)."""
+
+    temporal: Temporal = "motar"
+    """[a6] What looks along time: the paper's MoTAR; MTN of RTFM; the LGT-Adapter of VadCLIP; or
+    nothing. The fields up to `encoder_dropout` are MoTAR's."""
+
+    # MoTAR: motion-aware adaptive channel shift, then a temporal transformer.
+    motion: Literal["per_channel", "scalar", "per_video"] = "per_channel"
+    """[a3, a4] v_t, what the shift MLP sees: squared deviation per channel (D values a segment),
+    variance over channels (one value; the MLP is then 1 -> 32 -> 16 -> 1), or variance over time
+    (D values a video). Always LayerNorm-ed or standardised: otherwise r_t stays at 0.5."""
+    shift: Literal["ste", "hard", "constant", "off"] = "ste"
+    """[b1] Gradient of floor in eq. 2: straight-through on the selection masks, none, a constant
+    r_t = shift_constant, or no shift at all."""
+    shift_constant: Fraction = 0.5
+    """[b1] r_t when shift is `constant`."""
+    shift_edges: Literal["keep", "zero"] = "keep"
+    """[b2] Where there is no neighbour (t = 1, t = T): own channels, or zeros as in TSM."""
+    shift_groups: Annotated[int, Field(ge=2)] = 8
+    """[b3] K of eq. 2: at most D/K channels come from each neighbour."""
+    shift_temperature: Positive = 1.0
+    """[b1] tau_s, in channels: width of the soft masks that carry the gradient."""
+    encoder_layers: Annotated[int, Field(ge=1)] = 2
+    """[a5] Post-norm torch encoder layers. No positional table."""
+    encoder_heads: Width = 4
+    """[a5] Attention heads; must divide d_model."""
+    encoder_feedforward: Width = 2048
+    """[a5] Width of the feed-forward part."""
+    encoder_dropout: Dropout = 0.1
+    """[a5]"""
+
+    # The snippet scorer, used twice: rough (on MoTAR's output) and final (on CORE's).
+    scorer_norm: Literal["batch", "layer"] = "batch"
+    """[c1] BatchNorm keeps one set of statistics per pass; the weights are shared."""
+    scorer_dropout: Dropout = 0.6
+    """[c1]"""
+    pooling: Literal["softmax", "sigmoid"] = "softmax"
+    """[c2] Weights over time of the category classifier's pooling: softmax of the rough logits,
+    or their L1-normalised sigmoid."""
+
+    # CORE: soft categories, prototypes, injection.
+    d_proj: Width = 256
+    """Hidden width of the category head and width of the cross-attention. Searched (Table 7)."""
+    d_emb: Width = 256
+    """Width of a category prototype. Searched (Table 7)."""
+    category_dropout: Dropout = 0.1
+    """Dropout of the category head."""
+    threshold: Fraction = 0.5
+    """[d1] tau of eq. 6: if no category reaches it, all weigh 1/C."""
+    label_prototype: bool = True
+    """[d2] Add e_y, the mean prototype of the video's labels, in training on abnormal videos."""
+    category_weights: Literal["soft", "hard"] = "soft"
+    """[d5] How prototypes are mixed: eq. 6, or the one of the most probable category."""
+    injection: Literal["cross_attention", "linear", "add_norm", "segment_query", "none"] = (
+        "cross_attention"
+    )
+    """[d3] How the prototype reaches the segments: eq. 14; eq. 10; eq. 11-12; each segment asks;
+    not at all."""
+    injection_heads: Width = 4
+    """[d3] Heads of the cross-attention; must divide d_proj."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.d_model % self.encoder_heads:
+            raise ValueError(
+                f"d_model = {self.d_model} is not divisible by encoder_heads = {self.encoder_heads}"
+            )
+        attends = self.injection in ("cross_attention", "segment_query", "add_norm")
+        if attends and self.d_proj % self.injection_heads:
+            raise ValueError(
+                f"d_proj = {self.d_proj} is not divisible by "
+                f"injection_heads = {self.injection_heads}"
+            )
+        if self.temporal in ("mtn", "lgt") and self.d_model % 8:
+            raise ValueError(f"d_model = {self.d_model} is not divisible by 8 (temporal)")
+        if self.shift_groups > self.d_model:
+            raise ValueError(
+                f"shift_groups = {self.shift_groups} is more than d_model = {self.d_model}"
+            )
+        return self

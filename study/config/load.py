@@ -1,0 +1,140 @@
+"""Reading a study file and checking it against the fields it names."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
+
+from pydantic import ValidationError
+
+from refinevad.config.document import Document, apply_overrides, nearest, read_document, validate
+from refinevad.config.section import Section
+from refinevad.config.training import TrainConfig
+from refinevad.models.refinevad.config import ModelConfig
+from study.config.study_file import StudyFile
+from study.config.variants import (
+    ARM,
+    START,
+    Start,
+)
+from study.space.dimension import Params, Scalar
+
+_MAX_COMBINATIONS = 20_000
+
+
+def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
+    """Reads and checks a study file, with ``--set`` applied.
+
+    Raises:
+        InputError: What is wrong, at which line, what is allowed.
+    """
+    return study_of(read_document(path), overrides)
+
+
+def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
+    """As :func:`load_study`, of a file that was read already."""
+    sections = {
+        name: annotation
+        for name, field in StudyFile.model_fields.items()
+        if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
+    }
+    apply_overrides(document, overrides, sections, whole=("pruning", "space", "arms", "seeds"))
+    for section in ("objective", "search", "execution", "model", "train"):
+        if document.data.get(section, ...) is None:  # `model:` with nothing below it
+            document.data[section] = {}
+    study = validate(document, StudyFile, document.data)
+    (_check_arms if study.arms else _check_space)(document, study)
+    return study
+
+
+def _check_space(document: Document, study: StudyFile) -> None:
+    """Every searched name is a field, searched only, and every value of it is possible."""
+    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields}
+    for name, dimension in study.space.items():
+        place = ("space", name)
+        if name not in fields:
+            raise document.error(place, f"unknown hyperparameter{nearest(name, fields)}")
+        for section in ("model", "train"):
+            if name in (document.data.get(section) or {}):
+                both = f"both searched here and fixed in `{section}`; remove one"
+                raise document.error(place, both)
+        for value in dimension.ends():
+            _check_value(document, study, place, {name: value})
+    _check_combinations(document, study)
+
+
+def _check_arms(document: Document, study: StudyFile) -> None:
+    """Every arm names fields, and makes a model that is possible."""
+    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields, START: None}
+    for arm, settings in study.arms.items():
+        for name, value in settings.items():
+            place = ("arms", arm, name)
+            if name not in fields or name == "seed":
+                hint = nearest(name, fields) if name != "seed" else "; seeds are the arms' own"
+                raise document.error(place, f"no setting of an arm{hint}")
+            if name == START:
+                _check_start(document, study, place, value)
+            else:
+                _check_value(document, study, place, {name: value})
+        try:
+            study.trial_config({ARM: arm})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"]
+            message = f"an impossible combination: {problem}"
+            raise document.error(("arms", arm), message) from None
+
+
+def _check_start(
+    document: Document, study: StudyFile, place: tuple[str, ...], value: Scalar
+) -> None:
+    if value not in get_args(Start):
+        raise document.error(place, f"found {value!r}; expected {', '.join(get_args(Start))}")
+    if value != "scratch" and study.source is None:
+        raise document.error(place, f"{value} needs a source: checkpoints of another data set")
+    if study.source and len(study.source.sha256) < (study.seeds or 0):
+        raise document.error(("source",), "fewer checkpoints than seeds")
+
+
+def _check_value(
+    document: Document, study: StudyFile, place: tuple[str, ...], params: Params
+) -> None:
+    """One searched value on its own: type and bounds (combinations are checked together)."""
+    section = ModelConfig if place[-1] in ModelConfig.model_fields else TrainConfig
+    try:
+        section.model_validate(params)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["loc"]:
+                found = params[place[-1]]
+                message = detail["msg"][:1].lower() + detail["msg"][1:]
+                raise document.error(place, f"{found!r} is not possible: {message}") from None
+
+
+_DEPENDENT = (
+    ("d_model", "encoder_heads", "shift_groups", "temporal"),
+    ("d_proj", "injection_heads", "injection"),
+)
+"""Model fields whose values must fit each other (heads must divide widths)."""
+
+
+def _check_combinations(document: Document, study: StudyFile) -> None:
+    """Tries every combination of the searched fields that depend on each other."""
+    for group in _DEPENDENT:
+        searched = [name for name in group if name in study.space]
+        values = [study.space[name].all_values() for name in searched]
+        if math.prod(map(len, values)) > _MAX_COMBINATIONS:
+            raise document.error(
+                ("space", searched[0]),
+                f"too many combinations of {' and '.join(searched)} to check; use choice",
+            )
+        for combination in itertools.product(*values):
+            try:
+                study.trial_config(dict(zip(searched, combination, strict=True)))
+            except ValidationError as error:
+                problem = str(error.errors(include_url=False)[0]["ctx"]["error"])
+                named = [name for name in searched if name in problem]
+                place = ("space", *named[:1])
+                raise document.error(place, f"an impossible combination: {problem}") from None

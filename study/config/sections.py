@@ -1,0 +1,101 @@
+"""Sections of the study file: the study, its search, its pruning, its execution."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from refinevad.config.section import Section
+from refinevad.config.training import Runtime
+
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""It names folders, also of whoever publishes a ledger that was made elsewhere."""
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: object) -> object:
+    """``30m`` -> 1800.0; a bare number is seconds."""
+    if isinstance(value, str) and value != "none":
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
+        if not match:
+            raise ValueError(f"found {value!r}; expected a duration such as 90s, 30m or 2h")
+        return float(match.group(1)) * _UNITS[match.group(2)]
+    return _none(value)
+
+
+def _none(value: object) -> object:
+    return None if value == "none" else value
+
+
+def section_or_none(value: object) -> object:
+    if isinstance(value, str) and value != "none":
+        raise ValueError(f"found {value!r}; expected none, or percentile, warmup_epochs, …")
+    return _none(value)
+
+
+class StudySection(Section):
+    """Which study, how long, which seed."""
+
+    name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
+    """Name of the study: its folder under `runs/` and its experiment in MLflow."""
+    trials: Annotated[int, Field(ge=1)]
+    """Trials in all. May be raised later: the study is then extended. With arms it is their number
+    times `seeds`, and need not be given."""
+    seed: Annotated[int, Field(ge=0)] = 42
+    """Decides every trial's parameters, its training seed and the validation split."""
+
+
+class SearchSection(Section):
+    """Ordered search: trial n is asked when the results of trials 0 … n - window are in."""
+
+    space_filling: Annotated[int, Field(ge=0)] = 300
+    """First trials, from a scrambled Sobol sequence; TPE proposes the rest."""
+    window: Annotated[int, Field(ge=1)] = 64
+    """Trials that may run at once without changing the sequence. At least 4 x workers keeps
+    the workers busy."""
+
+
+class PruningSection(Section):
+    """A trial stops when its best so far falls below the stopping curve it was launched with."""
+
+    percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 20.0
+    """Percentile of the earlier trials' best-so-far objective, epoch by epoch."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 5
+    """Epochs that are never stopped after."""
+    after_trials: Annotated[int, Field(ge=1)] = 100
+    """Results that must be in before there is a curve."""
+
+
+class ExecutionSection(Section):
+    """How trials are run. Threads, precision, device and determinism decide a result's bits."""
+
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one trial."""
+    gpu: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
+    """Share of a GPU one trial takes, where the machine or cluster has any; `auto`: measured when
+    the study begins."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a trial that crashed, ran out of memory or time, or lost its node is run again."""
+    trial_timeout: Annotated[float | None, Field(gt=0.0), BeforeValidator(_seconds)] = 1800.0
+    """Longest time of one attempt: `90s`, `30m`, `2h`, or `none`."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where trials train; `auto`: on GPUs where there are any."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bfloat16 where the device computes in it."""
+    deterministic: bool = True
+    """Deterministic algorithms on GPUs. False is faster; the digest is then not reproducible."""
+    keep_checkpoints: Annotated[int, Field(ge=0)] = 5
+    """Checkpoints kept: those of the best trials."""
+
+    def runtime(self, device: Literal["cpu", "cuda"]) -> Runtime:
+        """The arithmetic of one trial on ``device``."""
+        return Runtime(
+            device=device,
+            threads=self.threads,
+            precision=self.precision,
+            deterministic=self.deterministic,
+        )

@@ -1,0 +1,245 @@
+"""A study's importances on the terminal, as tables and as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from refinevad.files import write_whole
+from study.analysis import sentences
+from study.analysis.answer import importance_table, interactions_table, stages_table
+from study.analysis.estimate import Estimate
+from study.analysis.importance import METHODS, PROBE, Importance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from study.ledger.study import Studied
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.analysis.importance import Importance
+    from study.ledger.study import Studied
+from study.analysis.answer import METHOD_HEADS, describe, paper_of
+from study.analysis.importance import Importance
+from study.ledger.study import Studied
+from study.reporting.card import Card
+
+
+def print_answer(console: Console, studied: Studied, found: Importance) -> None:
+    """Prints the gate first, then the table, then what follows from it."""
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{studied.name}: which hyperparameters decide {studied.objective}? {describe(studied)}")
+    if studied.floor is not None:
+        say(f"objectives below {studied.floor:g} count as {studied.floor:g}")
+    say(sentences.gate(found), style=None if found.gate.open else "bold yellow")
+    paper = paper_of(studied)
+    table = Table(box=None, padding=(0, 1), show_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    for method in METHODS:
+        table.add_column(METHOD_HEADS[method], justify="right", no_wrap=True)
+    table.add_column("P(first)", justify="right")
+    if paper:
+        table.add_column("paper", justify="right", style="dim")
+    table.add_column("")
+    for parameter in found.parameters:
+        cells = [_short(parameter.shares[method]) for method in METHODS]
+        row = [parameter.name, *cells, f"{parameter.first:.2f}"]
+        if paper:
+            row.append(f"{paper[parameter.name]:.2f}" if parameter.name in paper else "")
+        noise = "" if parameter.above_noise else "≈ noise"
+        table.add_row(*row, noise, style=None if parameter.above_noise else "dim")
+    probe = [_short(found.probe[method]) for method in METHODS]
+    table.add_row(PROBE, *probe, *[""] * (3 if paper else 2), style="dim")
+    console.print(table)
+    say(
+        "shares of importance with 95% intervals; permutation: on a uniform design, the headline; "
+        "impurity: the paper's; PED-ANOVA: what separates the best 10%; ≈ noise: cannot be told "
+        "from the random probe",
+        style="dim",
+    )
+    if found.single:
+        say(f"one value only, so nothing can be said of: {', '.join(found.single)}")
+    say(sentences.finding(found), style="bold")
+    say(sentences.best_tenth(found))
+    say(sentences.interactions(found))
+    say(sentences.settled(found))
+
+
+def _short(estimate: Estimate) -> str:
+    """``.48 [.46, .52]``: shares, so that four columns fit into a narrow terminal."""
+    parts = (
+        f"{part:.2f}".removeprefix("0") for part in (estimate.value, estimate.low, estimate.high)
+    )
+    return "{} [{}, {}]".format(*parts)
+
+
+def pictures(studied: Studied, found: Importance) -> dict[str, tuple[Figure, str]]:
+    """File name -> picture, and what it shows."""
+    from study.plots.importance import importances, interaction, stability
+    from study.plots.trials import best_by_value
+
+    top = [parameter.name for parameter in found.parameters[:3]]
+    shown = {
+        "importance": (
+            importances(found, paper_of(studied)),
+            "Share of importance of each hyperparameter, 95% intervals by bootstrap over trials. "
+            + sentences.sentence(sentences.gate(found)),
+        ),
+        "best_by_value": (
+            best_by_value(studied.records, studied.encoder, top, studied.objective),
+            "Best objective by value of the first three hyperparameters, all trials as points",
+        ),
+        "stability": (
+            stability(found.stages),
+            "Share of importance computed from the first trials only, 95% intervals",
+        ),
+    }
+    if found.interactions:
+        shown["interaction"] = (
+            interaction(found, studied.encoder, studied.objective),
+            "What the forest predicts for the pair that interacts most, the others averaged out",
+        )
+    return shown
+
+
+def write_answer(studied: Studied, found: Importance, folder: Path) -> list[Path]:
+    """Writes tables as CSV and pictures as PNG and SVG into ``folder``; returns the files."""
+    from study.plots.style import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in (
+        ("importance.csv", importance_table(found, paper_of(studied))),
+        ("interactions.csv", interactions_table(found)),
+        ("stages.csv", stages_table(found)),
+    ):
+        content: str = table.to_csv(index=False)
+        write_whole(folder / name, content.encode())
+        written.append(folder / name)
+    for name, (picture, caption) in pictures(studied, found).items():
+        written += save(picture, folder / name, f"{caption}. {studied.caption()}.")
+    return written
+
+
+def with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
+    """The study's importances, with a bar while they are computed."""
+    from study.analysis.answer import answer
+    from study.progress.screen import progress_bar
+
+    with progress_bar(console) as progress:
+        task = progress.add_task(f"{studied.name}: forests", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return answer(studied, bootstraps=bootstraps, progress=show)
+
+
+_STRONGEST = 6
+
+
+def importance_cards(studied: Studied, found: Importance) -> list[Card]:
+    """Which hyperparameters matter, at which values, whether they interact, whether it settled."""
+    drawn = pictures(studied, found)
+    text = sentences.finding(found)
+    if found.gate.open:
+        text = f"{text} {sentences.best_tenth(found)} {sentences.sentence(sentences.gate(found))}."
+    by_value, by_value_caption = drawn["best_by_value"]
+    stability, stability_caption = drawn["stability"]
+    forest, forest_caption = drawn["importance"]
+    caption = studied.caption()
+    cards = [
+        Card(
+            "Which hyperparameters matter",
+            text,
+            _shares(studied, found),
+            forest,
+            f"{forest_caption}. {caption}.",
+            "Permutation is the headline: how much the forest's prediction changes when one "
+            "hyperparameter is drawn anew, over the whole space. Impurity (MDI) is the paper's "
+            "measure and weighs places by the trials that were there. PED-ANOVA tells what "
+            "separates the best tenth. The probe is a random column: what overlaps it cannot be "
+            "told from noise. P(first): probability of being the most important. "
+            + describe(studied),
+        ),
+        Card(
+            "The best values",
+            "Best objective by value of the first three: "
+            + ", ".join(p.name for p in found.parameters[:3])
+            + ".",
+            picture=by_value,
+            caption=f"{by_value_caption}. {caption}.",
+        ),
+    ]
+    if "interaction" in drawn:
+        picture, picture_caption = drawn["interaction"]
+        cards.append(
+            Card(
+                "Do they act together?",
+                sentences.interactions(found),
+                _pairs(found),
+                picture,
+                f"{picture_caption}. {caption}.",
+            )
+        )
+    cards.append(
+        Card(
+            "Has it settled?",
+            sentences.settled(found).removeprefix("Has it settled? "),
+            _stages(found),
+            stability,
+            f"{stability_caption}. {caption}.",
+        )
+    )
+    return cards
+
+
+def _shares(studied: Studied, found: Importance) -> pd.DataFrame:
+    paper = paper_of(studied)
+    rows: list[dict[str, object]] = []
+    for parameter in found.parameters:
+        row: dict[str, object] = {"hyperparameter": parameter.name}
+        row |= {METHOD_HEADS[m]: sentences.interval(parameter.shares[m]) for m in METHODS}
+        row["P(first)"] = f"{parameter.first:.2f}"
+        if paper:
+            row["paper, Table 7"] = (
+                f"{paper[parameter.name]:.2f}" if parameter.name in paper else ""
+            )
+        row[""] = "" if parameter.above_noise else "≈ noise"
+        rows.append(row)
+    probe: dict[str, object] = {
+        METHOD_HEADS[m]: sentences.interval(found.probe[m]) for m in METHODS
+    }
+    rows.append({"hyperparameter": PROBE} | probe)
+    rows += [{"hyperparameter": name, "": "one value only"} for name in found.single]
+    return pd.DataFrame(rows).fillna("")
+
+
+def _pairs(found: Importance) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "pair": " and ".join(pair.names),
+                "share of variance": sentences.interval(pair.share),
+                "": "" if pair.above_noise else "≈ noise",
+            }
+            for pair in found.interactions[:_STRONGEST]
+        ]
+    )
+
+
+def _stages(found: Importance) -> pd.DataFrame:
+    names = [*(p.name for p in found.parameters), PROBE]
+    columns = {
+        f"{stage.trials} trials": [sentences.interval(stage.shares[name]) for name in names]
+        for stage in found.stages
+    }
+    return pd.DataFrame({"hyperparameter": names} | columns)

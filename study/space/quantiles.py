@@ -1,0 +1,32 @@
+"""The value of a distribution at a quantile."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+
+def at_quantile(distribution: BaseDistribution, u: float) -> Any:
+    """The value at quantile ``u`` of a distribution's own measure."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    whole = isinstance(distribution, IntDistribution)
+    if whole:  # each whole number owns the interval of length 1 around it
+        low, high = low - 0.5, high + 0.5
+    if distribution.log:
+        value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+    else:
+        value = low + u * (high - low)
+    value = min(max(value, low), high)
+    if whole:
+        return min(max(round(value), distribution.low), distribution.high)
+    return value

@@ -1,0 +1,28 @@
+"""Short texts that commands share: parameters, times, lines."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from study.space.dimension import Params
+
+
+def plain(params: Params) -> str:
+    """``lr=0.00103 d_proj=64``: parameters short enough to read."""
+    return " ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in params.items()
+    )
+
+
+def clock(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    tail = f"{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+    return f"{hours}:{tail}" if hours else tail
+
+
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

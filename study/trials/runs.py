@@ -1,0 +1,162 @@
+"""Training runs of a study's trials on a packed store."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from refinevad.errors import InputError
+from study.config.study_file import StudyFile
+from study.config.variants import REPLICATE
+from study.trials.checkpoints import checkpoint_path
+from study.trials.spec import TrialSpec
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+    from refinevad.data.store import Stamp
+    from refinevad.models import RefineVAD
+    from refinevad.models.checkpoint import Meta
+    from refinevad.training.run import EpochRecord, RunResult
+    from study.backend.store_on_node import Shipment
+
+
+class Run(Protocol):
+    """A training run that can be advanced epoch by epoch (``refinevad.trainer.TrainingRun``)."""
+
+    @property
+    def done(self) -> bool: ...
+    def run_epoch(self) -> EpochRecord: ...
+    def result(self) -> RunResult: ...
+
+
+class Runs(Protocol):
+    """Starts the runs of trials; pickled to the workers."""
+
+    def __call__(self, spec: TrialSpec) -> Run: ...
+    def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
+        """The selected epoch's weights, or None where there is nothing to keep."""
+
+    def check(self) -> None:
+        """Raises where the data are no longer those that the study began with."""
+
+
+@dataclass(frozen=True)
+class RefineVADRuns:
+    """Runs of RefineVAD on a packed store, which each worker process opens once."""
+
+    file: StudyFile
+    store: Path
+    fingerprint: str
+    stamp: Stamp
+    """Of the files in ``store`` on the driver's machine, when their content was held against the
+    fingerprint."""
+    device: Literal["cpu", "cuda"]
+    shipment: Shipment | None = None
+    """How nodes that do not see ``store`` come by it; None: every worker sees it."""
+
+    def __call__(self, spec: TrialSpec) -> Run:
+        from refinevad.models.checkpoint import require_widths
+        from refinevad.training.run import TrainingRun
+        from refinevad.training.zero_shot import ZeroShotRun
+
+        self.check()
+        start, pruning = self.file.start_of(spec.params), self.file.pruning
+        source, meta = (None, None) if start == "scratch" else self._source(spec)
+        if source is not None and meta is not None:
+            require_widths(meta, self._open().widths)
+            if start == "zero_shot":
+                return ZeroShotRun(
+                    self._open(),
+                    source,
+                    meta,
+                    self.file.trial_config(spec.params),
+                    split_seed=self.split_seed,
+                    objective=self.file.objective,
+                    runtime=self.file.execution.runtime(self.device),
+                )
+        return TrainingRun(
+            self._open(),
+            self.file.trial_config(spec.params),
+            seed=spec.seed,
+            split_seed=self.split_seed,
+            objective=self.file.objective,
+            runtime=self.file.execution.runtime(self.device),
+            stopping_curve=spec.stopping_curve,
+            warmup_epochs=pruning.warmup_epochs if pruning else 0,
+            categories_of=source,
+        )
+
+    def _source(self, spec: TrialSpec) -> tuple[RefineVAD, Meta]:
+        """The model of another data set from which a trial begins."""
+        from refinevad.models.checkpoint import loads
+
+        assert self.file.source is not None, "the study file was checked"
+        replicate = spec.params[REPLICATE]
+        path = checkpoint_path(Path(self.file.source.checkpoints), replicate)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        known = self.file.source.sha256[replicate : replicate + 1]  # a ledger keeps the first ones
+        if known and hashlib.sha256(content).hexdigest() != known[0]:
+            raise InputError(f"{path}: is not the checkpoint that the study began with")
+        return loads(content, source=str(path))
+
+    def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
+        from refinevad.models.checkpoint import dumps
+
+        if run.model_state is None:
+            return None
+        store, categories = self._open(), None
+        if self.file.start_of(spec.params) != "scratch":
+            categories = self._source(spec)[1].categories
+        return dumps(
+            run.model_state,
+            model=self.file.trial_config(spec.params).model,
+            categories=categories or store.categories,
+            widths=store.widths,
+            extra={
+                "study": self.file.study.name,
+                "trial": spec.number,
+                "params": spec.params,
+                "seed": spec.seed,
+                "fingerprint": self.fingerprint,
+                "selected_epoch": run.selected_epoch,
+                "selection": run.selection,
+                "segments": self.file.data.segments,
+                "test_length": self.file.data.test_length,
+            },
+        )
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the validation split: the study's, unless the file fixes another."""
+        fixed = self.file.data.split_seed
+        return self.file.study.seed if fixed is None else fixed
+
+    def check(self) -> None:
+        """Looks whether anything was written to the store.
+
+        Raises:
+            DamagedStore: What a trial finds now would not be a result of the study.
+        """
+        self._open().check_unchanged()
+
+    def _open(self) -> Store:
+        return _open(self.store, self.fingerprint, self.stamp, self.shipment)
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path, fingerprint: str, stamp: Stamp, shipment: Shipment | None) -> Store:
+    from refinevad.data.store import DamagedStore, open_store
+
+    store = shipment.open() if shipment else open_store(path)
+    if store.fingerprint != fingerprint or (shipment is None and store.stamp != stamp):
+        raise DamagedStore(
+            f"the packed store {path} was changed under the running study; give the same command "
+            "again: it goes on, or says what differs"
+        )
+    return store
