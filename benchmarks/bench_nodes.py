@@ -24,7 +24,7 @@ from rich.console import Console
 from refinevad.training.results import EpochRecord
 from study.backend.cluster import room, start_ray, stop_ray
 from study.backend.interrupt import Interrupt
-from study.backend.tune import run_trials
+from study.backend.tune import RayBackend
 from study.ledger.records import digest
 from study.ledger.writer import Ledger
 from study.progress.screen import PlainScreen
@@ -61,7 +61,9 @@ def waiting_study(address: str, trials: int, folder: Path) -> dict[str, object]:
         screen = PlainScreen(tally, Console(file=io.StringIO()))
         checkpoints = Checkpoints(folder / "checkpoints", 0)
         driver = Driver(file, ledger, checkpoints, screen, in_flight=workers)
-        run_trials(driver, WaitingRuns(), Interrupt(print), gpu=0.0)
+        RayBackend().run(
+            driver, WaitingRuns(), Interrupt(print), execution=driver.file.execution, gpu=0.0
+        )
         minutes = (time.monotonic() - tally.begun) / 60
     finally:
         stop_ray()

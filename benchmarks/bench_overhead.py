@@ -23,7 +23,7 @@ from rich.console import Console
 from refinevad.training.results import EpochRecord, RunResult
 from study.backend.cluster import start_ray, stop_ray
 from study.backend.interrupt import Interrupt
-from study.backend.tune import run_trials
+from study.backend.tune import RayBackend
 from study.config.study_file import StudyFile
 from study.ledger.records import StudyMeta, TrialRecord
 from study.ledger.writer import Ledger
@@ -167,7 +167,9 @@ def run_study(scratch: Path, trials: int, workers: int) -> Study:
     checkpoints = Checkpoints(folder / "checkpoints", 0)
     driver = Driver(file, ledger, checkpoints, screen, in_flight=workers)
     start_ray(workers=workers, threads=1, address=None)
-    run_trials(driver, NothingRuns(), Interrupt(print), gpu=0.0)
+    RayBackend().run(
+        driver, NothingRuns(), Interrupt(print), execution=driver.file.execution, gpu=0.0
+    )
     ended = time.perf_counter()
     stop_ray()
     ledger.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from refinevad import cli
 from refinevad.cli import positive
+from study.backend import BACKENDS
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,13 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers", type=positive, metavar="N", help="trials at once (default: one per core)"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="ray",
+        help="what runs the trials: ray, or serial: one after another in this process, without "
+        "Ray; the results are the same (default: ray)",
     )
     parser.add_argument(
         "--address", metavar="ADDRESS", help="join this Ray cluster instead of starting Ray here"

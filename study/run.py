@@ -14,7 +14,7 @@ from study.cli import add_session_arguments
 
 if TYPE_CHECKING:
     from study.config.study_file import StudyFile
-    from study.session.session import Outcome, Place
+    from study.session.session import Outcome, SessionOptions
 
 
 def main(argv: list[str]) -> int:
@@ -37,24 +37,25 @@ def main(argv: list[str]) -> int:
     file.check_against(store.widths, args.space)
     folder = args.runs / file.study.name
     if args.dry_run:
+        from study.backend import open_backend
         from study.session.dry_run import print_dry_run
-        from study.session.session import default_workers
 
-        workers = args.workers or default_workers(file.execution.threads)
+        backend = open_backend(args.backend, address=args.address, workers=args.workers)
+        workers = args.workers or backend.workers(file.execution.threads)
         print_dry_run(console, file, store, workers=workers, folder=folder)
         return 0
 
     from study.ledger.records import best
-    from study.session.session import Place, run_session
+    from study.session.session import SessionOptions, run_session
 
-    place = Place(folder, tracking_uri, args.workers, args.address)
+    options = SessionOptions(folder, tracking_uri, args.workers, args.address, args.backend)
     try:
-        outcome = run_session(file, store, place, console)
+        outcome = run_session(file, store, options, console)
     except KeyboardInterrupt:  # before Ray had started: later ones end a session in order
         again = _command("study.run", argv)
         console.print(f"\ninterrupted; nothing is lost, the same command goes on:\n  {again}")
         return cli.INTERRUPTED
-    for line in _advice(argv, args, file, place, outcome):
+    for line in _advice(argv, args, file, options, outcome):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if outcome.interrupted:
         return cli.INTERRUPTED
@@ -62,7 +63,11 @@ def main(argv: list[str]) -> int:
 
 
 def _advice(
-    argv: list[str], args: argparse.Namespace, file: StudyFile, place: Place, outcome: Outcome
+    argv: list[str],
+    args: argparse.Namespace,
+    file: StudyFile,
+    options: SessionOptions,
+    outcome: Outcome,
 ) -> list[str]:
     """The next commands to try, with the flags this one was given."""
     from study.ledger.records import best
@@ -73,22 +78,22 @@ def _advice(
     if outcome.interrupted:
         lines.append(f"  {again}   # goes on where this stopped")
     if not (outcome.published or outcome.interrupted):  # else it goes on by itself
-        rest = ["--study", str(place.folder)]
+        rest = ["--study", str(options.folder)]
         if args.tracking_uri:
             rest += ["--tracking-uri", args.tracking_uri]
-        missing = f"MLflow does not show all of it yet, see {place.folder / 'publisher.log'}"
+        missing = f"MLflow does not show all of it yet, see {options.folder / 'publisher.log'}"
         lines.append(f"  {_command('study.publish', rest)}   # {missing}")
-    if place.tracking_uri:
-        lines.append(f"  {_view(place.tracking_uri)}")
+    if options.tracking_uri:
+        lines.append(f"  {_view(options.tracking_uri)}")
     if winner := best(outcome.records):
-        shown = ["--study", str(place.folder)]
+        shown = ["--study", str(options.folder)]
         if args.tracking_uri:
             shown += ["--tracking-uri", args.tracking_uri]
         what = "one page: what was found, which hyperparameters matter"
         lines.append(f"  {_command('study.report', shown)}   # {what}")
     stores = [] if args.stores == Path("stores") else ["--stores", str(args.stores)]
     if not outcome.interrupted:
-        proof = _command("study.verify", ["--study", str(place.folder), *stores])
+        proof = _command("study.verify", ["--study", str(options.folder), *stores])
         lines.append(f"  {proof}   # proves it: asks and trains again")
         more = ["--trials", str(2 * file.study.trials)]
         if file.seeds is not None:
@@ -96,9 +101,9 @@ def _advice(
         longer = _command("study.run", [*_without_trials(argv), *more])
         lines.append(f"  {longer}   # extends the study")
     if winner:
-        checkpoint = Checkpoints(place.folder / "checkpoints", 0).path(winner.number)
+        checkpoint = Checkpoints(options.folder / "checkpoints", 0).path(winner.number)
         if checkpoint.exists():
-            config = ["--config", str(place.folder / "study.yaml"), *stores]
+            config = ["--config", str(options.folder / "study.yaml"), *stores]
             command = ["python", "-m", "refinevad.evaluate", "--checkpoint", str(checkpoint)]
             lines.append(f"  {shlex.join([*command, *config])}")
     return lines

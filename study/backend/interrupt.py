@@ -18,21 +18,27 @@ class Interrupt:
 
     Args:
         notice: Says so to the user.
+        exits: The second signal, or a stop that takes too long, ends this process; False: the
+            second raises KeyboardInterrupt, as a notebook expects.
     """
 
-    def __init__(self, notice: Callable[[str], None]) -> None:
+    def __init__(self, notice: Callable[[str], None], *, exits: bool = True) -> None:
         self.requested = False
         self._notice = notice
+        self._exits = exits
         self._last: threading.Timer | None = None
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.requested and not self._exits:
+            raise KeyboardInterrupt
         if self.requested:
             _end()
         self.requested = True
-        # Ray's processes may be gone: a terminal that closes and a service manager tell them too.
-        self._last = threading.Timer(LONGEST_STOP, _end)
-        self._last.daemon = True
-        self._last.start()
+        if self._exits:
+            # Ray's processes may be gone: a closing terminal and a service manager tell them too.
+            self._last = threading.Timer(LONGEST_STOP, _end)
+            self._last.daemon = True
+            self._last.start()
         with suppress(RuntimeError):  # it came in the middle of a line that is being printed
             self._notice("stopping … (Ctrl-C again: at once)")
 
@@ -45,6 +51,9 @@ class Interrupt:
     def installed(self) -> Iterator[Interrupt]:
         """Handles SIGINT, SIGTERM and SIGHUP while the block runs; under `nohup`, which ignores
         SIGHUP, a study outlives its terminal."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self  # only the main thread can handle signals
+            return
         signals = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signals.append(signal.SIGHUP)

@@ -26,54 +26,54 @@ from refinevad.files import locked
 
 CACHE = "REFINEVAD_CACHE"
 """Environment variable of a node: where it keeps what it fetched."""
-_PIECE = 32 * 1024**2  # bytes of one object
+_CHUNK_BYTES = 32 * 1024**2  # bytes of one object
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """A part of one file of a store, in the object store."""
 
     file: str
     content: ray.ObjectRef[bytes]
 
 
-class _Shipper:
+class _StoreServer:
     """Reads the store on the driver's machine, when the first node asks for it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._pieces: list[Piece] | None = None
+        self._chunks: list[Chunk] | None = None
 
-    def pieces(self) -> list[Piece]:
-        if self._pieces is None:
-            self._pieces = [
-                Piece(file.name, ray.put(content))
+    def chunks(self) -> list[Chunk]:
+        if self._chunks is None:
+            self._chunks = [
+                Chunk(file.name, ray.put(content))
                 for file in sorted(self._path.iterdir())
                 for content in _read(file)
             ]
-        return self._pieces
+        return self._chunks
 
 
 def _read(file: Path) -> Iterator[bytes]:
     with file.open("rb") as content:
-        yield from iter(lambda: content.read(_PIECE), b"")
+        yield from iter(lambda: content.read(_CHUNK_BYTES), b"")
 
 
 @dataclass(frozen=True)
-class Shipment:
+class RemoteStore:
     """A packed store that any worker of the cluster can open; pickled to the workers.
 
     Args:
         path: The driver's folder.
         fingerprint: Of its content.
         stamp: Of its files.
-        shipper: The actor that hands out its pieces.
+        server: The actor that hands out its chunks.
     """
 
     path: Path
     fingerprint: str
     stamp: Stamp
-    shipper: Any = field(compare=False)
+    server: Any = field(compare=False)
 
     def open(self) -> Store:
         """The store on this node, fetched if need be; the others of the node wait meanwhile."""
@@ -105,9 +105,9 @@ class Shipment:
         new = place.with_name(f".{place.name}.part")
         shutil.rmtree(new, ignore_errors=True)  # of a process that died; the lock is ours
         new.mkdir()
-        for piece in ray.get(self.shipper.pieces.remote()):
-            with (new / Path(piece.file).name).open("ab") as file:
-                file.write(ray.get(piece.content))
+        for chunk in ray.get(self.server.chunks.remote()):
+            with (new / Path(chunk.file).name).open("ab") as file:
+                file.write(ray.get(chunk.content))
         fetched = open_store(new)
         fetched.verify()
         if fetched.fingerprint != self.fingerprint:
@@ -119,13 +119,13 @@ class Shipment:
         new.rename(place)
 
 
-def ship(store: Store) -> Shipment:
+def offer(store: Store) -> RemoteStore:
     """Offers a packed store on the driver's machine to the cluster that Ray has joined."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     path = store.path.resolve()
-    actor: Any = ray.remote(_Shipper)
-    shipper = actor.options(num_cpus=0, scheduling_strategy=here).remote(path)
-    return Shipment(path, store.fingerprint, store.stamp, shipper)
+    actor: Any = ray.remote(_StoreServer)
+    server = actor.options(num_cpus=0, scheduling_strategy=here).remote(path)
+    return RemoteStore(path, store.fingerprint, store.stamp, server)
 
 
 def cache_folder() -> Path:

@@ -14,9 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from study.backend import cluster  # first: it says to Ray how to start  # isort: skip
 from ray import cloudpickle, tune
@@ -26,11 +26,19 @@ from ray.tune.execution import tune_controller
 from ray.tune.search import Searcher
 
 from refinevad.data.store import DamagedStore
+from study.backend.base import Backend, TrialSource, default_workers, reason_of
 from study.backend.interrupt import Interrupt
-from study.session.driver import Driver
+from study.backend.store_on_node import offer
+from study.backend.watchdog import watching
+from study.config.sections import ExecutionSection
 from study.trials.runner import TrialRunner
-from study.trials.runs import Runs
+from study.trials.runs import LocalStore, Runs, StoreSource
 from study.trials.spec import TrialOutcome, TrialSpec
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+    from study.config.study_file import StudyFile
+    from study.ledger.writer import Ledger
 
 SEGMENT = 500
 """Trials of one `Tuner.fit`. Tune keeps and saves every trial it has seen, so that its memory and
@@ -88,17 +96,19 @@ class _StaysHere:
 
 
 class _Segment:
-    """What the parts of one `Tuner.fit` share: the driver, its trials, and whether to go on."""
+    """What the parts of one `Tuner.fit` share: the source, its trials, and whether to go on."""
 
-    def __init__(self, driver: Driver, interrupt: Interrupt, resize: Callable[[], None]) -> None:
-        self.driver = driver
+    def __init__(
+        self, source: TrialSource, interrupt: Interrupt, resize: Callable[[], None]
+    ) -> None:
+        self.source = source
         self.numbers: dict[str, int] = {}
         """Tune's name of a trial -> its number."""
         self.error: Exception | None = None
-        """What went wrong in the driver: a full disk, say. It ends the study."""
+        """What went wrong in the source: a full disk, say. It ends the study."""
         self._interrupt = interrupt
         self._resize = resize
-        self._length = max(SEGMENT, SEGMENT_PER_WORKER * driver.in_flight)
+        self._length = max(SEGMENT, SEGMENT_PER_WORKER * source.in_flight)
 
     @property
     def over(self) -> bool:
@@ -107,15 +117,15 @@ class _Segment:
 
     def next_trial(self) -> TrialSpec | None:
         self._resize()
-        return self.driver.next_trial()
+        return self.source.next_trial()
 
     @property
     def asked_all(self) -> bool:
         """Whether no trial is to be begun any more in this segment."""
-        return self.over or self.driver.finished or len(self.numbers) >= self._length
+        return self.over or self.source.finished or len(self.numbers) >= self._length
 
     def call(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
-        """Calls the driver; an error is kept, for Tune would make it one of its own."""
+        """Calls the source; an error is kept, for Tune would make it one of its own."""
         if self.error is None:
             try:
                 return method(*args, **kwargs)
@@ -125,7 +135,7 @@ class _Segment:
 
 
 class _OrderedSearcher(_StaysHere, Searcher):
-    """Hands the driver's trials to Tune."""
+    """Hands the source's trials to Tune."""
 
     def __init__(self, segment: _Segment) -> None:
         super().__init__()
@@ -142,7 +152,7 @@ class _OrderedSearcher(_StaysHere, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        pass  # the callback has told the driver already
+        pass  # the callback has told the source already
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the ledger is the state
@@ -152,7 +162,7 @@ class _OrderedSearcher(_StaysHere, Searcher):
 
 
 class _Reporter(_StaysHere, tune.Callback):
-    """Tells the driver what happens to its trials."""
+    """Tells the source what happens to its trials."""
 
     def __init__(self, segment: _Segment, runs: Runs) -> None:
         self._segment = segment
@@ -160,7 +170,7 @@ class _Reporter(_StaysHere, tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         segment = self._segment
-        segment.call(segment.driver.started, segment.numbers[trial.trial_id])
+        segment.call(segment.source.started, segment.numbers[trial.trial_id])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -168,10 +178,10 @@ class _Reporter(_StaysHere, tune.Callback):
         segment = self._segment
         outcome = result.pop("outcome", None)  # Tune would keep it for ever
         if isinstance(outcome, TrialOutcome):
-            segment.call(segment.driver.completed, outcome)
+            segment.call(segment.source.completed, outcome)
         elif "epoch" in result:
             number = segment.numbers[trial.trial_id]
-            segment.call(segment.driver.progressed, number, result["epoch"], result["best"])
+            segment.call(segment.source.progressed, number, result["epoch"], result["best"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         segment, error = self._segment, _error_of(trial)
@@ -181,7 +191,7 @@ class _Reporter(_StaysHere, tune.Callback):
         segment.call(self._runs.check)
         reason, gpu_memory = _explain(error)
         segment.call(
-            segment.driver.lost,
+            segment.source.lost,
             segment.numbers[trial.trial_id],
             reason,
             out_of_gpu_memory=gpu_memory,
@@ -237,10 +247,7 @@ def _error_of(trial: Any) -> Exception | None:
 def _explain(error: Exception | None) -> tuple[str, bool]:
     """A lost attempt in one line, and whether a GPU's memory was too small."""
     if isinstance(error, RayTaskError):
-        cause = error.cause if isinstance(error.cause, BaseException) else error
-        text = str(cause).strip().splitlines()
-        line = ": ".join([type(cause).__name__, *text[-1:]])
-        return line[:300], "OutOfMemoryError" in type(cause).__name__
+        return reason_of(error.cause if isinstance(error.cause, BaseException) else error)
     if isinstance(error, _KilledForMemory | OutOfMemoryError):
         return "its worker was killed: the memory of its node ran out", False
     if isinstance(error, RayActorError):
@@ -259,49 +266,92 @@ class _StopWhenOver(_StaysHere, tune.Stopper):
         return self._segment.over
 
 
-def run_trials(
-    driver: Driver, runs: Runs, interrupt: Interrupt, *, gpu: float, follow: bool = False
-) -> None:
-    """Runs the driver's trials until it has finished or ``interrupt`` is requested.
-
-    ``cluster.start_ray`` comes first.
+class RayBackend(Backend):
+    """Runs trials on Ray Tune.
 
     Args:
-        driver: Hands out trials and takes their results.
-        runs: Starts a trial's run on a worker.
-        interrupt: Asked between any two events.
-        gpu: Share of a GPU that one trial takes.
-        follow: As many trials at once as the cluster has room for, which may grow and shrink.
-
-    Raises:
-        Exception: What the driver raised; the trials that ran then will run again.
+        address: A Ray cluster to join; None: Ray is started on this machine.
     """
-    execution = driver.file.execution
-    looked = -_RESIZE_SECONDS
 
-    def resize() -> None:
-        nonlocal looked
-        if follow and time.monotonic() - looked >= _RESIZE_SECONDS:
-            looked = time.monotonic()
-            driver.resize(cluster.room(threads=execution.threads, gpu=gpu))
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
 
-    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        alone = gpu > 0 and config["spec"].alone
-        bundle = {"CPU": float(execution.threads)} | ({"GPU": 1.0 if alone else gpu} if gpu else {})
-        return tune.PlacementGroupFactory([bundle])
+    def require(self) -> None:
+        if self._address is not None:
+            cluster.require_listener(self._address)
 
-    # Custom searchers are else held to one trial that waits for its resources; ours are held to
-    # the driver's in_flight.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
-    trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
-    while not (driver.finished or interrupt.requested):
-        segment = _Segment(driver, interrupt, resize)
-        _fit(segment, tune.with_resources(trainable, resources), runs)
-        gc.collect()  # a `fit` is one great cycle: before the next adds its own
-        if segment.error is not None:
-            raise segment.error
-        if not (segment.numbers or segment.over):
-            raise RuntimeError("Ray Tune stopped without having run a trial")
+    def workers(self, threads: int) -> int:
+        return default_workers(threads)
+
+    def start(self, *, workers: int, threads: int) -> None:
+        cluster.start_ray(workers=workers, threads=threads, address=self._address)
+
+    def stop(self) -> None:
+        cluster.stop_ray()
+
+    def has_gpu(self) -> bool:
+        return cluster.has_gpu()
+
+    def store_source(self, store: Store) -> StoreSource:
+        return LocalStore.of(store) if self._address is None else offer(store)
+
+    def gpu_share(
+        self,
+        file: StudyFile,
+        ledger: Ledger,
+        runs: Runs,
+        *,
+        workers: int | None,
+        say: Callable[[str], None],
+    ) -> float:
+        from study.backend.gpu_sharing import gpu_share
+
+        return gpu_share(file, ledger, runs, workers=workers, say=say)
+
+    def room(self, *, threads: int, gpu: float) -> int:
+        return cluster.room(threads=threads, gpu=gpu)
+
+    def watched(
+        self, interrupt: Interrupt, before_exit: Callable[[], None]
+    ) -> AbstractContextManager[object]:
+        return watching(interrupt, before_exit, owns_ray=self._address is None)
+
+    def run(
+        self,
+        source: TrialSource,
+        runs: Runs,
+        interrupt: Interrupt,
+        *,
+        execution: ExecutionSection,
+        gpu: float,
+        follow: bool = False,
+    ) -> None:
+        looked = -_RESIZE_SECONDS
+
+        def resize() -> None:
+            nonlocal looked
+            # What runs on this machine alone cannot grow.
+            if follow and self._address and time.monotonic() - looked >= _RESIZE_SECONDS:
+                looked = time.monotonic()
+                source.resize(cluster.room(threads=execution.threads, gpu=gpu))
+
+        def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+            share = 1.0 if config["spec"].whole_gpu else gpu
+            bundle = {"CPU": float(execution.threads)} | ({"GPU": share} if gpu else {})
+            return tune.PlacementGroupFactory([bundle])
+
+        # Custom searchers are else held to one trial that waits for its resources; ours are held
+        # to the source's in_flight.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
+        trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
+        while not (source.finished or interrupt.requested):
+            segment = _Segment(source, interrupt, resize)
+            _fit(segment, tune.with_resources(trainable, resources), runs)
+            gc.collect()  # a `fit` is one great cycle: before the next adds its own
+            if segment.error is not None:
+                raise segment.error
+            if not (segment.numbers or segment.over):
+                raise RuntimeError("Ray Tune stopped without having run a trial")
 
 
 def _fit(segment: _Segment, trainable: Any, runs: Runs) -> None:

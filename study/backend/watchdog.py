@@ -22,13 +22,15 @@ from study.backend.cluster import kill_ray
 from study.backend.interrupt import Interrupt
 
 LOOK_SECONDS = 0.5
-PATIENCE_HERE = 3.0
-PATIENCE_CLUSTER = 30.0
+LOCAL_TIMEOUT_S = 3.0
+CLUSTER_TIMEOUT_S = 30.0
 """Seconds a cluster's GCS may be away: on Kubernetes it is restarted. Ray gives up after 60."""
 
 
 @contextmanager
-def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool) -> Iterator[None]:
+def watching(
+    interrupt: Interrupt, before_exit: Callable[[], None], *, owns_ray: bool
+) -> Iterator[None]:
     """Ends this process with one line and exit code 1 if Ray ends while the block runs.
 
     Nothing else would help: the thread that waits for Ray cannot be woken. The ledger is durable
@@ -36,16 +38,16 @@ def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool)
 
     Args:
         interrupt: If it is requested, the signal that asked for it may have ended Ray as well.
-        last_word: Called first, to leave the terminal in order.
-        ours: Ray was started for this study; else it is a cluster, whose GCS may come back.
+        before_exit: Called first, to leave the terminal in order.
+        owns_ray: Ray was started for this study; else it is a cluster, whose GCS may come back.
     """
     over = threading.Event()
     gcs: str = ray.get_runtime_context().gcs_address
     node: Any = ray._private.worker._global_node
     raylet = _connect(node.raylet_socket_name)
 
-    patience = PATIENCE_HERE if ours else PATIENCE_CLUSTER
-    back = "" if ours else " once the cluster is back"
+    patience = LOCAL_TIMEOUT_S if owns_ray else CLUSTER_TIMEOUT_S
+    back = "" if owns_ray else " once the cluster is back"
 
     def look() -> None:
         heard = time.monotonic()
@@ -59,8 +61,8 @@ def watching(interrupt: Interrupt, last_word: Callable[[], None], *, ours: bool)
             else:
                 continue
             if not over.wait(LOOK_SECONDS):  # a signal's handler may come later than its effect
-                last_word()
-                if ours:
+                before_exit()
+                if owns_ray:
                     kill_ray()
                 end = "what has ended is in the ledger, and the same command goes on"
                 if interrupt.requested:

@@ -100,7 +100,7 @@ class LedgerReader:
             state="RUNNING",
             stopping_curve=attrs["stopping_curve"],
             attempts=len(attempts),
-            alone=any(attempt.get("alone") for attempt in attempts),
+            whole_gpu=any(attempt.get("alone") for attempt in attempts),
         )
         ended = trial.state.is_finished() and "result" in attrs
         return record.with_result(TrialResult(**attrs["result"])) if ended else record

@@ -77,7 +77,7 @@ class TrialRecord:
     stopping_curve: list[float] | None = None
     attempts: int = 0
     """Attempts that ended without a result (crash, timeout, lost node)."""
-    alone: bool = False
+    whole_gpu: bool = False
     """Runs on a whole GPU: one of the attempts ran out of a shared one's memory, and that one does
     not count against ``retries``."""
     objective: float | None = None
@@ -112,7 +112,7 @@ class TrialRecord:
             seed=self.seed,
             stopping_curve=self.stopping_curve,
             attempts=self.attempts,
-            alone=self.alone,
+            whole_gpu=self.whole_gpu,
             **vars(result),  # not copied: a curve is most of what a trial takes in memory
         )
 

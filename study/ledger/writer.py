@@ -170,12 +170,12 @@ class Ledger(LedgerReader):
         trial.distributions = distributions  # one object for all: Optuna has read its own copy
         return self._record(trial)
 
-    def lost_attempt(self, number: int, reason: str, *, alone: bool = False) -> TrialRecord:
+    def lost_attempt(self, number: int, reason: str, *, whole_gpu: bool = False) -> TrialRecord:
         """Writes down that an attempt ended without a result and the trial will run again, with
-        ``alone`` on a whole GPU."""
+        ``whole_gpu`` on a whole GPU."""
         trial_id = self._trial_id(number)
         attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", [])
-        entry = {"time": time.time(), "reason": reason} | ({"alone": True} if alone else {})
+        entry = {"time": time.time(), "reason": reason} | ({"alone": True} if whole_gpu else {})
         self._storage.set_trial_user_attr(trial_id, "attempts", [*attempts, entry])
         return self._record(self._storage.get_trial(trial_id))
 

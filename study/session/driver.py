@@ -18,7 +18,7 @@ from study.search.proposal import ordered_search, propose, stopping_rule
 from study.trials.checkpoints import Checkpoints
 from study.trials.spec import TrialOutcome, TrialSpec
 
-HOPELESS = 10
+MAX_FAILURES_BEFORE_FIRST_RESULT = 10
 """So many trials that fail before any has a result stop a study, and none is recorded as failed:
 what is broken is the machine or the study file."""
 
@@ -63,7 +63,9 @@ class Driver:
         self._waiting: deque[int] = deque()  # to be handed out (again)
         self._running: set[int] = set()
         self._begun: dict[int, _Clock] = {}
-        self._held: dict[int, TrialResult] = {}  # failures, until some trial has a result
+        self._deferred_failures: dict[
+            int, TrialResult
+        ] = {}  # failures, until some trial has a result
         self._ended = 0
         for record in self._records:
             self._search.restore(record.params)
@@ -108,7 +110,7 @@ class Driver:
             seed=record.seed,
             stopping_curve=record.stopping_curve,
             keep_above=self._checkpoints.threshold(),
-            alone=record.alone,
+            whole_gpu=record.whole_gpu,
         )
 
     def _ask(self) -> None:
@@ -136,9 +138,9 @@ class Driver:
         if outcome.checkpoint is not None:
             self._checkpoints.save(outcome.number, outcome.checkpoint)
         self._finish(outcome.number, outcome.result)
-        for number, failure in sorted(self._held.items()):
+        for number, failure in sorted(self._deferred_failures.items()):
             self._finish(number, failure)
-        self._held.clear()
+        self._deferred_failures.clear()
 
     def lost(
         self,
@@ -161,8 +163,9 @@ class Driver:
         seconds = time.monotonic() - begun.monotonic
         if execution.trial_timeout is not None and seconds >= execution.trial_timeout:
             reason = f"timed out after {execution.trial_timeout:g} s"
-        alone = out_of_gpu_memory and not record.alone  # on a device of its own, before it counts
-        if not alone and record.attempts - record.alone >= execution.retries:
+        # On a device of its own, before it counts.
+        whole_gpu = out_of_gpu_memory and not record.whole_gpu
+        if not whole_gpu and record.attempts - record.whole_gpu >= execution.retries:
             result = TrialResult(
                 state="FAILED",
                 objective=None,
@@ -171,25 +174,25 @@ class Driver:
                 finished=begun.wall + seconds,
                 worker=worker or {},
             )
-            if self._hopeful():
+            if self._has_result():
                 self._finish(number, result)
             else:
-                self._hold(number, result)
+                self._defer(number, result)
             return
-        self._records[number] = self._ledger.lost_attempt(number, reason, alone=alone)
+        self._records[number] = self._ledger.lost_attempt(number, reason, whole_gpu=whole_gpu)
         self._screen.lost(self._records[number], reason)
         self._waiting.appendleft(number)
 
-    def _hopeful(self) -> bool:
+    def _has_result(self) -> bool:
         return any(record.objective is not None for record in self._records)
 
-    def _hold(self, number: int, failure: TrialResult) -> None:
-        self._held[number] = failure
+    def _defer(self, number: int, failure: TrialResult) -> None:
+        self._deferred_failures[number] = failure
         self._screen.failed_like_all(self._records[number], failure.reason or "")
         # No more than can be asked without a result.
         left = self.file.study.trials - self._ended
-        enough = min(HOPELESS, self.file.search.window, left)
-        if len(self._held) >= enough:
+        enough = min(MAX_FAILURES_BEFORE_FIRST_RESULT, self.file.search.window, left)
+        if len(self._deferred_failures) >= enough:
             raise Stopped(
                 f"the first {enough} trials all failed, the last with: {failure.reason}; none is "
                 "recorded as failed, and once that is mended the same command runs them again"

@@ -19,7 +19,7 @@ from study.progress.forecast import Forecaster, interval
 from study.search.proposal import first_proposals
 from study.space.dimension import Params
 from study.text import plain
-from study.trials.runs import RefineVADRuns
+from study.trials.runs import DetectorRuns, LocalStore
 from study.trials.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _measure(
 
     on_gpu = file.execution.device != "cpu" and torch.cuda.is_available()
     device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
-    runs = RefineVADRuns(file, store.path, store.fingerprint, store.stamp, device)
+    runs = DetectorRuns(file, LocalStore.of(store), device)
     begun = time.monotonic()
     for count, params in enumerate(_unlike(forecaster, configurations)):
         if count and time.monotonic() - begun > _PATIENCE:

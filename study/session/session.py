@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
 from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import CannotWrite, write_whole
+from study.backend import BackendName, open_backend
+from study.backend.base import Backend
+from study.backend.interrupt import Interrupt
 from study.config.study_file import StudyFile
 from study.ledger.provenance import changed_versions, git_commit, versions
 from study.ledger.records import StudyMeta, TrialRecord
@@ -31,9 +32,7 @@ from study.session.summary import print_summary
 from study.tracking import redact
 from study.tracking.process import start_publisher, wait_publisher
 from study.trials.checkpoints import Checkpoints
-
-if TYPE_CHECKING:
-    from study.trials.runs import RefineVADRuns
+from study.trials.runs import DetectorRuns, Runs
 
 PATIENCE = 300.0
 """Seconds the end of a study waits for MLflow to have caught up."""
@@ -41,17 +40,21 @@ PATIENCE_AFTER_CTRL_C = 2.0
 
 
 @dataclass(frozen=True)
-class Place:
+class SessionOptions:
     """Where and with what a session runs: nothing here changes a result."""
 
     folder: Path
     """``runs/<study>``."""
     tracking_uri: str | None
     """None: nothing is published."""
-    workers: int | None
+    workers: int | None = None
     """None: as many as there are cores."""
-    address: str | None
+    address: str | None = None
     """A Ray cluster; None: Ray is started on this machine."""
+    backend: BackendName = "ray"
+    """What runs the trials."""
+    in_notebook: bool = False
+    """Ctrl-C must not end this process: it is somebody's notebook or program."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class Outcome:
     published: bool
 
 
-def run_session(file: StudyFile, store: Store, place: Place, console: Console) -> Outcome:
+def run_session(
+    file: StudyFile, store: Store, options: SessionOptions, console: Console
+) -> Outcome:
     """Begins, resumes or extends the study and runs what is left of it.
 
     Raises:
@@ -71,15 +76,13 @@ def run_session(file: StudyFile, store: Store, place: Place, console: Console) -
             the address, or no GPU where one is demanded.
         Stopped: The study's folder cannot be written to any more.
     """
-    if place.address is not None:
-        from study.backend.cluster import require_listener
-
-        require_listener(place.address)  # before anything is written
+    backend = open_backend(options.backend, address=options.address, workers=options.workers)
+    backend.require()
     try:
-        with closing(Ledger(place.folder, study_meta(file, store))) as ledger:
+        with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
             _say(console, [ledger.recovered, *changed_versions(ledger.meta)], style="yellow")
-            write_whole(place.folder / "study.yaml", file.to_yaml().encode())
-            return _Session(file, store, place, console, ledger).run()
+            write_whole(options.folder / "study.yaml", file.to_yaml().encode())
+            return _Session(file, store, options, backend, console, ledger).run()
     except CannotWrite as error:
         raise Stopped(
             f"{error}; what has ended is in the ledger, and once that is mended the same command "
@@ -89,9 +92,16 @@ def run_session(file: StudyFile, store: Store, place: Place, console: Console) -
 
 class _Session:
     def __init__(
-        self, file: StudyFile, store: Store, place: Place, console: Console, ledger: Ledger
+        self,
+        file: StudyFile,
+        store: Store,
+        options: SessionOptions,
+        backend: Backend,
+        console: Console,
+        ledger: Ledger,
     ) -> None:
-        self._file, self._store, self._place = file, store, place
+        self._file, self._store = file, store
+        self._options, self._backend = options, backend
         self._console, self._ledger = console, ledger
 
     def run(self) -> Outcome:
@@ -105,13 +115,13 @@ class _Session:
             publisher = self._run_trials(driver, screen)
         records = self._ledger.trials()
         table: str = trials_table(records).to_csv(index=False)
-        write_whole(self._place.folder / "trials.csv", table.encode())
+        write_whole(self._options.folder / "trials.csv", table.encode())
         self._ledger.seal()
         print_summary(
             self._console,
             self._ledger.meta,
             records,
-            folder=self._place.folder,
+            folder=self._options.folder,
             reproducible=self._file.execution.deterministic,
             synthetic=self._file.data.synthetic is not None,
         )
@@ -123,55 +133,48 @@ class _Session:
         return Outcome(records, interrupted=not driver.finished, published=published)
 
     def _driver(self) -> tuple[Driver, Screen]:
-        file, place = self._file, self._place
+        file, options = self._file, self._options
         objective = f"{file.objective.metric} on {file.objective.split}"
-        workers = place.workers or default_workers(file.execution.threads)
+        workers = options.workers or self._backend.workers(file.execution.threads)
         ahead = file.study.trials if file.arms else file.search.space_filling
         forecaster = Forecaster(file, first_proposals(file, ahead))
         tally = Tally(
             trials=file.study.trials, workers=workers, metric=objective, forecaster=forecaster
         )
-        uri = place.tracking_uri
-        places = {"ledger": str(place.folder), "mlflow": redact(uri) if uri else "off"}
+        uri = options.tracking_uri
+        places = {"ledger": str(options.folder), "mlflow": redact(uri) if uri else "off"}
         screen = open_screen(tally, self._console, places)
         screen.restore(self._ledger.trials())
-        checkpoints = Checkpoints(place.folder / "checkpoints", file.execution.keep_checkpoints)
+        checkpoints = Checkpoints(options.folder / "checkpoints", file.execution.keep_checkpoints)
         return Driver(file, self._ledger, checkpoints, screen, in_flight=workers), screen
 
     def _run_trials(self, driver: Driver, screen: Screen) -> subprocess.Popen[bytes] | None:
-        from study.backend.cluster import room, start_ray, stop_ray
-        from study.backend.interrupt import Interrupt
-        from study.backend.tune import run_trials
-        from study.backend.watchdog import watching
-
-        tally, place = screen.tally, self._place
-        threads = self._file.execution.threads
+        tally, options, backend = screen.tally, self._options, self._backend
+        execution = self._file.execution
+        threads = execution.threads
         self._store.verify()
-        interrupt = Interrupt(screen.note)
+        interrupt = Interrupt(screen.note, exits=not options.in_notebook)
         try:
-            start_ray(workers=tally.workers, threads=threads, address=place.address)
+            backend.start(workers=tally.workers, threads=threads)
             on_gpu = self._on_gpu()
             runs = self._runs(on_gpu)
             gpu = self._gpu_share(runs) if on_gpu else 0.0
-            if place.workers is None:
-                driver.in_flight = tally.workers = max(1, room(threads=threads, gpu=gpu))
+            if options.workers is None:
+                driver.in_flight = tally.workers = max(1, backend.room(threads=threads, gpu=gpu))
             publisher = self._publisher()
             self._say_begin(tally, "cuda" if on_gpu else "cpu")
             # Ray takes the signals when it starts, so that we come after it.
-            with (
-                interrupt.installed(),
-                screen,
-                watching(interrupt, screen.close, ours=place.address is None),
-            ):
-                run_trials(
+            with interrupt.installed(), screen, backend.watched(interrupt, screen.close):
+                backend.run(
                     driver,
                     runs,
                     interrupt,
+                    execution=execution,
                     gpu=gpu,
-                    follow=place.workers is None and place.address is not None,
+                    follow=options.workers is None,
                 )
         finally:
-            stop_ray()
+            backend.stop()
             interrupt.stopped()
         if tally.ended > tally.resumed:
             seconds = time.monotonic() - tally.begun
@@ -180,46 +183,33 @@ class _Session:
         return publisher
 
     def _on_gpu(self) -> bool:
-        from study.backend.cluster import has_gpu
-
         wanted = self._file.execution.device
-        there = wanted != "cpu" and has_gpu()
+        there = wanted != "cpu" and self._backend.has_gpu()
         if wanted == "cuda" and not there:
-            raise InputError("execution.device: cuda, but Ray sees no GPU here; use auto or cpu")
+            raise InputError("execution.device: cuda, but there is no GPU here; use auto or cpu")
         return there
 
-    def _gpu_share(self, runs: RefineVADRuns) -> float:
+    def _gpu_share(self, runs: Runs) -> float:
         """What a trial takes of a GPU: given, or measured, now or by an earlier session."""
         if self._file.execution.gpu != "auto":
             return self._file.execution.gpu
-        from study.backend.gpu_sharing import gpu_share
-
-        return gpu_share(
+        return self._backend.gpu_share(
             self._file,
             self._ledger,
             runs,
-            workers=self._place.workers,
+            workers=self._options.workers,
             say=lambda text: _say(self._console, [text], style="dim"),
         )
 
-    def _runs(self, on_gpu: bool) -> RefineVADRuns:
-        from study.trials.runs import RefineVADRuns
-
-        store = self._store
-        path, fingerprint = store.path.resolve(), store.fingerprint
-        shipment = None
-        if self._place.address is not None:
-            from study.backend.store_on_node import ship
-
-            shipment = ship(store)
-        device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
-        runs = RefineVADRuns(self._file, path, fingerprint, store.stamp, device, shipment)
+    def _runs(self, on_gpu: bool) -> DetectorRuns:
+        source = self._backend.store_source(self._store)
+        runs = DetectorRuns(self._file, source, "cuda" if on_gpu else "cpu")
         runs.check()  # opened in this process too, which looks again when a trial is lost
         return runs
 
     def _publisher(self) -> subprocess.Popen[bytes] | None:
-        uri = self._place.tracking_uri
-        return start_publisher(self._place.folder, uri) if uri else None
+        uri = self._options.tracking_uri
+        return start_publisher(self._options.folder, uri) if uri else None
 
     def _say_begin(self, tally: Tally, device: str) -> None:
         name, trials = self._file.study.name, self._file.study.trials
@@ -253,13 +243,6 @@ def study_meta(file: StudyFile, store: Store) -> StudyMeta:
         versions=versions(),
         trials=file.study.trials,
     )
-
-
-def default_workers(threads: int) -> int:
-    """Trials of ``threads`` threads that the cores this process may use can run at once."""
-    if hasattr(os, "sched_getaffinity"):  # a container or `taskset` may have given it fewer
-        return max(1, len(os.sched_getaffinity(0)) // threads)
-    return max(1, (os.cpu_count() or 1) // threads)
 
 
 def _say(console: Console, lines: list[str | None], style: str | None = None) -> None:

@@ -102,13 +102,15 @@ def run_study(
     Returns:
         False: It was interrupted, and the user was told how to go on.
     """
-    from study.session.session import Place, run_session
+    from study.session.session import SessionOptions, run_session
     from study.tracking import tracking_address
 
     uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
-    place = Place(args.runs / file.study.name, uri, args.workers, args.address)
+    options = SessionOptions(
+        args.runs / file.study.name, uri, args.workers, args.address, args.backend
+    )
     try:
-        interrupted = run_session(file, store, place, console).interrupted
+        interrupted = run_session(file, store, options, console).interrupted
     except KeyboardInterrupt:  # before Ray had started
         interrupted = True
     if interrupted:

@@ -16,11 +16,10 @@ from study.trials.spec import TrialSpec
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from refinevad.data.store import Stamp
+    from refinevad.data.store import DamagedStore, Stamp
     from refinevad.models import RefineVAD
     from refinevad.models.checkpoint import Meta
     from refinevad.training.run import EpochRecord, RunResult
-    from study.backend.store_on_node import Shipment
 
 
 class Run(Protocol):
@@ -43,19 +42,67 @@ class Runs(Protocol):
         """Raises where the data are no longer those that the study began with."""
 
 
-@dataclass(frozen=True)
-class RefineVADRuns:
-    """Runs of RefineVAD on a packed store, which each worker process opens once."""
+class StoreSource(Protocol):
+    """How a worker process opens the packed store; pickled to the workers, and hashable."""
 
-    file: StudyFile
-    store: Path
+    @property
+    def fingerprint(self) -> str:
+        """Of the data that the study was begun with."""
+
+    def __hash__(self) -> int: ...
+    def open(self) -> Store:
+        """The store.
+
+        Raises:
+            DamagedStore: It is not, or no longer, what the study was begun with.
+        """
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A packed store in a folder that every worker sees."""
+
+    path: Path
     fingerprint: str
     stamp: Stamp
-    """Of the files in ``store`` on the driver's machine, when their content was held against the
-    fingerprint."""
+    """Of the files, when their content was held against the fingerprint."""
+
+    @classmethod
+    def of(cls, store: Store) -> LocalStore:
+        """The source of an open store."""
+        return cls(store.path.resolve(), store.fingerprint, store.stamp)
+
+    def open(self) -> Store:
+        """The store, if its files are still those.
+
+        Raises:
+            DamagedStore: They are not.
+        """
+        from refinevad.data.store import open_store
+
+        store = open_store(self.path)
+        if store.stamp != self.stamp:
+            raise changed_store(self.path)
+        return store
+
+
+def changed_store(path: Path) -> DamagedStore:
+    """The error about a packed store that was written to while a study ran."""
+    from refinevad.data.store import DamagedStore
+
+    return DamagedStore(
+        f"the packed store {path} was changed under the running study; give the same command "
+        "again: it goes on, or says what differs"
+    )
+
+
+@dataclass(frozen=True)
+class DetectorRuns:
+    """Runs of a study's detector on a packed store, which each worker process opens once."""
+
+    file: StudyFile
+    store: StoreSource
     device: Literal["cpu", "cuda"]
-    shipment: Shipment | None = None
-    """How nodes that do not see ``store`` come by it; None: every worker sees it."""
 
     def __call__(self, spec: TrialSpec) -> Run:
         from refinevad.models.checkpoint import require_widths
@@ -123,7 +170,7 @@ class RefineVADRuns:
                 "trial": spec.number,
                 "params": spec.params,
                 "seed": spec.seed,
-                "fingerprint": self.fingerprint,
+                "fingerprint": self.store.fingerprint,
                 "selected_epoch": run.selected_epoch,
                 "selection": run.selection,
                 "segments": self.file.data.segments,
@@ -146,17 +193,12 @@ class RefineVADRuns:
         self._open().check_unchanged()
 
     def _open(self) -> Store:
-        return _open(self.store, self.fingerprint, self.stamp, self.shipment)
+        return _open(self.store)
 
 
 @lru_cache(maxsize=1)
-def _open(path: Path, fingerprint: str, stamp: Stamp, shipment: Shipment | None) -> Store:
-    from refinevad.data.store import DamagedStore, open_store
-
-    store = shipment.open() if shipment else open_store(path)
-    if store.fingerprint != fingerprint or (shipment is None and store.stamp != stamp):
-        raise DamagedStore(
-            f"the packed store {path} was changed under the running study; give the same command "
-            "again: it goes on, or says what differs"
-        )
+def _open(source: StoreSource) -> Store:
+    store = source.open()
+    if store.fingerprint != source.fingerprint:
+        raise changed_store(store.path)
     return store

@@ -18,7 +18,7 @@ class TrialSpec:
     stopping_curve: list[float] | None = None
     keep_above: float | None = None
     """Objective from which a checkpoint is worth sending back; None: never."""
-    alone: bool = False
+    whole_gpu: bool = False
     """Needs a whole GPU: it ran out of memory on a shared one."""
 
 

@@ -14,7 +14,7 @@ from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import TrialRecord, TrialResult, best, digest
 from study.trials.checkpoints import checkpoint_path
 from study.trials.runner import TrialRunner
-from study.trials.runs import RefineVADRuns
+from study.trials.runs import DetectorRuns, LocalStore
 from study.trials.spec import TrialOutcome, TrialSpec
 from study.verification.check import Check, Difference
 
@@ -96,9 +96,7 @@ def _train(
         execution = type(file.execution).model_validate(file.execution.model_dump() | facts)
         as_recorded = file.model_copy(update={"execution": execution})
         device: Literal["cpu", "cuda"] = "cuda" if worker.get("device") == "cuda" else "cpu"
-        runs = RefineVADRuns(
-            as_recorded, store.path.resolve(), store.fingerprint, store.stamp, device
-        )
+        runs = DetectorRuns(as_recorded, LocalStore.of(store), device)
         spec = TrialSpec(
             record.number,
             record.params,

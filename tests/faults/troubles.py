@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import study.trials.runner
+import study.session.session
 from refinevad import cli
 from refinevad.training.results import EpochRecord, RunResult
 from study.run import main
-from study.trials.runs import RefineVADRuns, Run
+from study.trials.runs import DetectorRuns, Run
 from study.trials.spec import TrialSpec
 
 GIGABYTE = 1024**3
@@ -105,7 +105,7 @@ TROUBLES = {
 
 
 @dataclass(frozen=True)
-class TroubledRuns(RefineVADRuns):
+class TroubledRuns(DetectorRuns):
     """Real runs; those of the trials in ``troubles`` come to grief."""
 
     troubles: dict[int, str] = field(default_factory=dict, hash=False)
@@ -125,8 +125,8 @@ class TroubledRuns(RefineVADRuns):
 if __name__ == "__main__":
     troubles = {int(number): trouble for number, trouble in json.loads(sys.argv.pop(1)).items()}
 
-    def troubled(*arguments: object) -> RefineVADRuns:
+    def troubled(*arguments: object) -> DetectorRuns:
         return TroubledRuns(*arguments, troubles=troubles, folder=Path.cwd())  # type: ignore
 
-    study.trials.runner.RefineVADRuns = troubled  # type: ignore[assignment,misc]
+    study.session.session.DetectorRuns = troubled  # type: ignore[assignment,misc]
     cli.run(main)

@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinevad.data import open_store, prepare
-from study.backend.store_on_node import CACHE, Shipment, ship
+from study.backend.store_on_node import CACHE, RemoteStore, offer
 from study.config.load import load_study
 from tests.support import hosts
 from tests.support.workspace import Desk, wait_for_results
@@ -40,13 +40,13 @@ def test_a_node_that_does_not_see_the_store_fetches_it_once(
     desk: Desk, two_nodes: list[str], tmp_path: Path
 ) -> None:
     store = prepare(load_study(desk.space).data, desk.stores)
-    elsewhere = replace(ship(store), path=Path("/nowhere"))
+    elsewhere = replace(offer(store), path=Path("/nowhere"))
 
     @ray.remote(num_cpus=1)
-    def opened(shipment: Shipment) -> tuple[str, int, float]:
-        found = shipment.open()
+    def opened(remote_store: RemoteStore) -> tuple[str, int, float]:
+        found = remote_store.open()
         found.verify()
-        assert found.fingerprint == shipment.fingerprint
+        assert found.fingerprint == remote_store.fingerprint
         folder = found.path / "header.json"
         return str(found.path), folder.stat().st_ino, float(found.train.features.sum())
 
@@ -69,13 +69,13 @@ def test_a_node_that_sees_the_store_maps_it_where_it_lies(
     desk: Desk, two_nodes: list[str], tmp_path: Path
 ) -> None:
     store = prepare(load_study(desk.space).data, desk.stores)
-    shipment = ship(store)
+    remote_store = offer(store)
 
     @ray.remote(num_cpus=1)
-    def opened(shipment: Shipment) -> str:
-        return str(shipment.open().path)
+    def opened(remote_store: RemoteStore) -> str:
+        return str(remote_store.open().path)
 
-    assert ray.get(opened.remote(shipment)) == str(store.path.resolve())
+    assert ray.get(opened.remote(remote_store)) == str(store.path.resolve())
     assert not (tmp_path / "a").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_copy_is_fetched_again(
 ) -> None:
     store = prepare(load_study(desk.space).data, desk.stores)
     monkeypatch.setenv(CACHE, str(tmp_path / "here"))
-    elsewhere = replace(ship(store), path=Path("/nowhere"))
+    elsewhere = replace(offer(store), path=Path("/nowhere"))
     copy = elsewhere.open().path
     (copy / "train_features.npy").write_bytes(b"")
     elsewhere.open().verify()
@@ -108,7 +108,7 @@ def test_a_store_that_changed_on_the_way_is_refused(
     content[-1] ^= 1
     (damaged / "train_features.npy").write_bytes(content)
     assert open_store(damaged).fingerprint == store.fingerprint  # the header tells nothing
-    elsewhere = replace(ship(open_store(damaged)), path=Path("/nowhere"))
+    elsewhere = replace(offer(open_store(damaged)), path=Path("/nowhere"))
     with pytest.raises(Exception, match=r"train_features.npy has changed"):
         elsewhere.open()
     assert not (tmp_path / "here" / store.fingerprint[:32]).exists()

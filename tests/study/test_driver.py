@@ -165,7 +165,7 @@ def test_out_of_gpu_memory_is_remembered_by_the_next_session(tmp_path: Path) -> 
     bench.ledger.close()
     again = Bench(tmp_path)
     spec = again.take()
-    assert (spec.number, spec.alone) == (1, True)
+    assert (spec.number, spec.whole_gpu) == (1, True)
     again.driver.lost(1, "its worker died")  # the first that counts
     assert again.take().number == 1
     again.driver.lost(1, "its worker died")
@@ -182,12 +182,12 @@ def test_out_of_gpu_memory_is_first_tried_alone_and_does_not_count(tmp_path: Pat
     bench = Bench(tmp_path)
     bench.end(bench.take())
     spec = bench.take()
-    assert not spec.alone
+    assert not spec.whole_gpu
     for _ in range(2):  # the first gives the device, the second is the one retry
         bench.driver.lost(spec.number, "OutOfMemoryError", out_of_gpu_memory=True)
         spec = bench.take()
         assert spec.number == 1
-        assert spec.alone
+        assert spec.whole_gpu
     bench.driver.lost(spec.number, "OutOfMemoryError", out_of_gpu_memory=True)
     assert LedgerReader(tmp_path).trials()[1].state == "FAILED"
 

@@ -14,7 +14,7 @@ from refinevad.data.store import DamagedStore
 from refinevad.training.results import EpochRecord, RunResult
 from study.backend.cluster import start_ray, stop_ray
 from study.backend.interrupt import Interrupt
-from study.backend.tune import run_trials
+from study.backend.tune import RayBackend
 from study.ledger.reader import LedgerReader
 from study.ledger.records import TrialRecord, digest
 from study.trials.spec import TrialSpec
@@ -108,7 +108,13 @@ def run(folder: Path, troubles: dict[int, str], text: str = SMALL_STUDY) -> list
     bench = Bench(folder / "study", text, in_flight=WORKERS)
     marks = folder / "marks"
     marks.mkdir()
-    run_trials(bench.driver, QuickRuns(marks, troubles), Interrupt(print), gpu=0.0)
+    RayBackend().run(
+        bench.driver,
+        QuickRuns(marks, troubles),
+        Interrupt(print),
+        execution=bench.driver.file.execution,
+        gpu=0.0,
+    )
     assert bench.driver.finished
     records = bench.ledger.trials()
     bench.ledger.close()

@@ -1,0 +1,116 @@
+"""Trials one after another in this process: no Ray, for notebooks, debuggers and most tests.
+
+The driver is the same, and so is the digest. What only another process can do is missing: a trial
+that hangs or that the kernel kills takes the session with it (the same command resumes it).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from refinevad.data.store import DamagedStore
+from study.backend.base import Backend, TrialSource, reason_of
+from study.trials.runner import TrialRunner
+from study.trials.runs import LocalStore, Runs, StoreSource
+from study.trials.spec import TrialOutcome, TrialSpec
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
+    from study.backend.interrupt import Interrupt
+    from study.config.sections import ExecutionSection
+    from study.config.study_file import StudyFile
+    from study.ledger.writer import Ledger
+
+
+class SerialBackend(Backend):
+    """Runs one trial at a time where the session runs."""
+
+    def require(self) -> None:
+        pass
+
+    def workers(self, threads: int) -> int:
+        return 1
+
+    def start(self, *, workers: int, threads: int) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def has_gpu(self) -> bool:
+        import torch
+
+        return torch.cuda.is_available()
+
+    def store_source(self, store: Store) -> StoreSource:
+        return LocalStore.of(store)
+
+    def gpu_share(
+        self,
+        file: StudyFile,
+        ledger: Ledger,
+        runs: Runs,
+        *,
+        workers: int | None,
+        say: Callable[[str], None],
+    ) -> float:
+        return 1.0
+
+    def room(self, *, threads: int, gpu: float) -> int:
+        return 1
+
+    def watched(
+        self, interrupt: Interrupt, before_exit: Callable[[], None]
+    ) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def run(
+        self,
+        source: TrialSource,
+        runs: Runs,
+        interrupt: Interrupt,
+        *,
+        execution: ExecutionSection,
+        gpu: float,
+        follow: bool = False,
+    ) -> None:
+        while not (source.finished or interrupt.requested):
+            spec = source.next_trial()
+            if spec is None:
+                raise RuntimeError("no trial is running, and none may be begun")
+            source.started(spec.number)
+            try:
+                outcome = _outcome(source, runs, spec, interrupt, execution.trial_timeout)
+            except DamagedStore:
+                raise
+            except Exception as error:
+                runs.check()  # no trial is to blame where the data changed under it
+                reason, gpu_memory = reason_of(error)
+                source.lost(spec.number, reason, out_of_gpu_memory=gpu_memory)
+                continue
+            if outcome is not None:
+                source.completed(outcome)
+
+
+def _outcome(
+    source: TrialSource, runs: Runs, spec: TrialSpec, interrupt: Interrupt, timeout: float | None
+) -> TrialOutcome | None:
+    """What a trial found; None where the user stopped it.
+
+    Raises:
+        TimeoutError: It took longer than ``timeout`` seconds; looked at between two epochs.
+    """
+    deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    runner = TrialRunner(runs, spec)
+    while not runner.done:
+        if interrupt.requested:
+            return None
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"longer than {timeout:g} s")
+        runner.advance()
+        if not runner.done:
+            source.progressed(spec.number, runner.epoch, runner.best)
+    return runner.outcome()
