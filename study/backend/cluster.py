@@ -30,7 +30,7 @@ from ray.exceptions import AuthenticationError
 
 import refinevad
 import study
-from refinevad.errors import InputError
+from refinevad.errors import InputError, Stopped
 
 _OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -40,19 +40,27 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
 
     Raises:
         InputError: There is no cluster at the address, or it wants another token.
+        Stopped: Ray does not start on this machine.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     # Ray would print what became of its processes, in pages; what it costs a trial, we say.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     if address is None:
-        with _loopback():
-            ray.init(
-                address="local",  # also where RAY_ADDRESS is set or a cluster runs
-                num_cpus=workers * threads,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                **quiet,
-            )
+        try:
+            with _loopback():
+                ray.init(
+                    address="local",  # also where RAY_ADDRESS is set or a cluster runs
+                    num_cpus=workers * threads,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    **quiet,
+                )
+        except Exception as error:  # a machine under load, no memory, no /dev/shm, a full /tmp, …
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise Stopped(
+                f"Ray could not be started on this machine ({reason}). Run the same command again "
+                "when the machine is less busy, or run without Ray: --backend serial"
+            ) from error
         return
     require_listener(address)
     packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]

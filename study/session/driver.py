@@ -63,9 +63,7 @@ class Driver:
         self._waiting: deque[int] = deque()  # to be handed out (again)
         self._running: set[int] = set()
         self._begun: dict[int, _Clock] = {}
-        self._deferred_failures: dict[
-            int, TrialResult
-        ] = {}  # failures, until some trial has a result
+        self._deferred_failures: dict[int, TrialResult] = {}  # until some trial has a result
         self._ended = 0
         for record in self._records:
             self._search.restore(record.params)
