@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 import torch
 from bench_step import BATCH, CATEGORIES, SEGMENTS, stepper
-from common import alternate, publish, spread
+from common import alternate, publish, spread, task
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from refinevad.config.training import Runtime, TrainConfig
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.losses import objective
+from refinevad.models.refinevad.model import RefineVAD
 from refinevad.training.runtime import resolve_runtime
 
 VIDEOS = 1600
@@ -73,9 +73,9 @@ def main() -> None:
     labels[torch.arange(BATCH // 2, BATCH), torch.arange(BATCH // 2) % CATEGORIES] = True
 
     def make() -> RefineVAD:
-        return RefineVAD(ModelConfig(d_model=args.width), {"text": args.width}, CATEGORIES).to(
-            device
-        )
+        return RefineVAD(
+            RefineVADConfig(d_model=args.width), task({"text": args.width}, CATEGORIES)
+        ).to(device)
 
     def step(model: torch.nn.Module, *, cache: bool = True) -> Callable[[], None]:
         def loss() -> Tensor:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import alternate, publish, spread
+from common import alternate, publish, spread, task
 from made_data import make_store
 from plain import PlainRefineVAD
 from sklearn.metrics import roc_auc_score
 
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import test_metrics
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
         store = make_store(Path(scratch), width=args.width)
-        config = ModelConfig(d_model=args.width)
-        model = RefineVAD(config, store.widths, len(store.categories)).eval()
+        config = RefineVADConfig(d_model=args.width)
+        model = RefineVAD(config, task(store.widths, len(store.categories))).eval()
         plain = PlainRefineVAD(args.width, args.width, len(store.categories)).eval()
         test = store.test
 

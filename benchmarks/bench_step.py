@@ -11,14 +11,14 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from common import alternate, publish, spread
+from common import alternate, publish, spread, task
 from plain import PlainRefineVAD, plain_loss
 from torch import Tensor, nn
 
 from refinevad.config.training import Runtime, TrainConfig
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.losses import objective
+from refinevad.models.refinevad.model import RefineVAD
 from refinevad.training.runtime import resolve_runtime
 
 BATCH, SEGMENTS, CATEGORIES = 64, 32, 13
@@ -83,7 +83,7 @@ def main() -> None:
     }
     for name, runtime in runs.items():
         runtime.apply()
-        model = RefineVAD(ModelConfig(d_model=d), {"text": d}, CATEGORIES).to(device)
+        model = RefineVAD(RefineVADConfig(d_model=d), task({"text": d}, CATEGORIES)).to(device)
 
         def loss(model: RefineVAD = model, name: str = name) -> Tensor:
             with runs[name].autocast():

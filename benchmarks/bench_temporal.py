@@ -11,7 +11,7 @@ import torch
 from common import publish
 
 from refinevad.evaluation.complexity import costs
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.temporal import temporal_modules
 
 PAPER_MILLIONS = {"motar": 11.03, "mtn": 14.17, "lgt": 18.63}
@@ -25,7 +25,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows: list[dict[str, object]] = []
-    config = ModelConfig()
+    config = RefineVADConfig()
     modules = temporal_modules(config)
     for cost in costs(modules, width=config.d_model, repeats=args.repeats, device=device):
         rows.append(

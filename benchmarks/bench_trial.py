@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from refinevad.config.data import DataConfig
 from refinevad.config.training import Runtime, TrainConfig
 from refinevad.data import Store
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.run_config import Config
 from refinevad.training.run import train
 
@@ -53,7 +53,7 @@ def config_of(size: Size) -> Config:
     """A trial's configuration; of ``data`` only the share of the validation split is read."""
     return Config(
         data=DataConfig(synthetic="ucf-like"),
-        model=ModelConfig(d_model=size.width),
+        model=RefineVADConfig(d_model=size.width),
         train=TrainConfig(epochs=size.epochs),
     )
 

@@ -11,13 +11,23 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refinevad.models.base import Task
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(ROOT))
 
 _PACKAGES = ("torch", "numpy", "scikit-learn", "ray", "optuna", "mlflow")
+
+
+def task(widths: Mapping[str, int], categories: int) -> Task:
+    """A detector's task with so many nameless categories."""
+    from refinevad.models.base import Task
+
+    return Task(widths, tuple(f"category {index}" for index in range(categories)))
 
 
 def machine() -> dict[str, Any]:

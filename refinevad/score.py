@@ -58,24 +58,33 @@ def main(argv: list[str]) -> None:
     out = make_folder(args.out)
     seconds = SNIPPET_FRAMES / args.fps
     _write_csv(out / f"{video}.csv", scores, args.fps)
-    best = np.argsort(-probs, kind="stable")[:TOP_CATEGORIES]
-    categories = ", ".join(f"{meta.categories[c]} {probs[c]:.1%}" for c in best)
+    categories = _categories(probs, meta)
     figure = score_curve(
         scores,
         seconds,
         title=video,
-        note=f"most likely categories: {categories}",
+        note=categories or meta.model.name,
         events=None if events is None else [(a / args.fps, b / args.fps) for a, b in events],
     )
     save_png(figure, out / f"{video}.png")
 
     peak = int(scores.argmax())
     print(f"{video}: {len(scores)} snippets, {len(scores) * seconds:.1f} s at {args.fps:g} fps")
-    print(f"most likely categories: {categories}")
+    if categories:
+        print(categories)
     print(f"highest score {scores[peak]:.3f} at {peak * seconds:.1f} s, mean {scores.mean():.3f}")
     if events:
         print(f"AUC inside the video, against its annotation: {_auc(scores, events)}")
     print(f"written: {out / video}.csv, {out / video}.png")
+
+
+def _categories(probs: Array | None, meta: Meta) -> str:
+    """The most likely categories in a line; empty where the detector knows none."""
+    if probs is None:
+        return ""
+    best = np.argsort(-probs, kind="stable")[:TOP_CATEGORIES]
+    listed = ", ".join(f"{meta.categories[c]} {probs[c]:.1%}" for c in best)
+    return f"most likely categories: {listed}"
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

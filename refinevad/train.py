@@ -12,12 +12,12 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from refinevad import cli
 from refinevad.cli import (
@@ -31,17 +31,19 @@ from refinevad.cli import (
     table,
     to_json,
 )
-from refinevad.config.training import ObjectiveConfig
+from refinevad.config.data import DataConfig
+from refinevad.config.training import ObjectiveConfig, TrainConfig
 from refinevad.data import Store, prepare
 from refinevad.errors import InputError
-from refinevad.run_config import SECTIONS, Config, load_config, searched_fields
+from refinevad.models.registry import CONFIGS, DEFAULT
+from refinevad.run_config import Config, load_config, searched_fields
 
 if TYPE_CHECKING:
     from refinevad.training.results import EpochRecord, RunResult
 
 DEFAULT_SEED = 42
 WEIGHTS = "checkpoint.safetensors"
-LOSSES = {"loss": "weighted sum", "mil": "MIL", "cat": "category", "gmm": "GMM", "reg": "reg."}
+LOSS_TITLES = {"loss": "weighted sum", "mil": "MIL", "cat": "category", "gmm": "GMM"}
 
 
 def main(argv: list[str]) -> int:
@@ -54,12 +56,15 @@ def main(argv: list[str]) -> int:
     out = make_folder(args.out or Path("runs") / "train" / args.config.stem)
     store = prepare(config.data, args.stores)
 
+    from refinevad.models.registry import detector_class
     from refinevad.training.run import train
 
     seed = DEFAULT_SEED if config.train.seed is None else config.train.seed
     split_seed = DEFAULT_SEED if config.data.split_seed is None else config.data.split_seed
     started = time.perf_counter()
-    with _progress(config.train.epochs, f"{objective.split}/{objective.metric}") as on_epoch:
+    losses = detector_class(config.model.name).loss_names
+    epochs = 1 if config.model.fitted else config.train.epochs
+    with _progress(epochs, losses, f"{objective.split}/{objective.metric}") as on_epoch:
         result = train(
             store,
             config,
@@ -85,7 +90,7 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m refinevad.train",
-        description="Trains RefineVAD once and evaluates it on the test set.\nA second run with "
+        description="Trains a detector once and evaluates it on the test set.\nA second run with "
         "the same file, seed and kind of hardware gives the same bits.",
         epilog=_fields(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -138,27 +143,39 @@ def _objective(metric: Any, split: Any) -> ObjectiveConfig:
 def _fields() -> str:
     """Every key of the sections with its default and docstring, for ``--help``."""
     lines = ["keys of the file, each of which --set can override:"]
-    for section, model in SECTIONS.items():
+    sections: list[tuple[str, str, type[BaseModel]]] = [
+        ("data", "", DataConfig),
+        ("train", "", TrainConfig),
+        *(("model", f"  ({name})", config) for name, config in CONFIGS.items()),
+    ]
+    for section, of, model in sections:
         for name, info in model.model_fields.items():
+            if name == "name" and of != f"  ({DEFAULT})":
+                continue
             default = "" if info.is_required() else f" = {info.default}"
-            lines.append(f"\n  {section}.{name}{default}")
-            lines += [f"      {line.strip()}" for line in (info.description or "").splitlines()]
+            lines.append(f"\n  {section}.{name}{default}{of}")
+            text = info.description or ""
+            if name == "name":
+                text = f"The detector: {', '.join(CONFIGS)}. Below, each with its own keys."
+            lines += [f"      {line.strip()}" for line in text.splitlines()]
     return "\n".join(lines)
 
 
 @contextmanager
-def _progress(epochs: int, objective_name: str) -> Iterator[Callable[[EpochRecord], None]]:
+def _progress(
+    epochs: int, losses: Sequence[str], objective_name: str
+) -> Iterator[Callable[[EpochRecord], None]]:
     """A bar on a terminal, else a line per epoch."""
     best = -math.inf
 
     def line(record: EpochRecord) -> str:
         nonlocal best
         best = max(best, record.objective)
-        parts = "  ".join(
-            f"{name} {record.metrics.get(f'train/{name}', math.nan):.3g}" for name in LOSSES
+        parts = "".join(
+            f"  {name} {record.metrics.get(f'train/{name}', math.nan):.3g}" for name in losses
         )
         return (
-            f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  {parts}  "
+            f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}{parts}  "
             f"{objective_name} {record.objective:.4f}  best {best:.4f}  {record.seconds:.1f} s"
         )
 
@@ -191,6 +208,7 @@ def _write(
 ) -> None:
     from refinevad.figures import save_png, training_curves
     from refinevad.models import checkpoint
+    from refinevad.models.registry import detector_class
 
     facts = {
         "objective": objective.model_dump(),
@@ -218,8 +236,10 @@ def _write(
             writer.writerow([r.epoch, r.objective, *values, round(r.seconds, 3)])
 
     losses = {
-        title: [record.metrics.get(f"train/{name}", math.nan) for record in result.curve]
-        for name, title in LOSSES.items()
+        LOSS_TITLES.get(name, name): [
+            record.metrics.get(f"train/{name}", math.nan) for record in result.curve
+        ]
+        for name in detector_class(config.model.name).loss_names
     }
     figure = training_curves(
         [record.objective for record in result.curve],

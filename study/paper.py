@@ -132,14 +132,16 @@ def _conclude(
 
 
 def _obtained(studied: Studied) -> str:
+    from refinevad.models.refinevad.config import RefineVADConfig
     from study.ledger.provenance import hardware_kinds, hardware_text
     from study.ledger.records import digest
 
     file = studied.file
+    width = f"D = {file.model.d_model}, " if isinstance(file.model, RefineVADConfig) else ""
     hardware = "; ".join(hardware_text(kind) for kind in hardware_kinds(studied.ended))
     return (
-        f"study {studied.name}: {len(file.arms)} arms, {file.seeds} seeds each; D = "
-        f"{file.model.d_model}, {file.train.epochs} epochs, lr {file.train.lr:.3g}; {hardware}; "
+        f"study {studied.name}: {len(file.arms)} arms, {file.seeds} seeds each; {width}"
+        f"{file.train.epochs} epochs, lr {file.train.lr:.3g}; {hardware}; "
         f"digest {digest(studied.records)[:16]}…; python -m study.verify --study {studied.name}"
     )
 

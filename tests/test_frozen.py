@@ -17,11 +17,9 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from refinevad.config.data import DataConfig
-from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
+from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.evaluation.scores import score_video
 from refinevad.models import checkpoint
-from refinevad.models.refinevad.config import ModelConfig
 from refinevad.run_config import Config
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
@@ -56,12 +54,10 @@ def test_a_shipped_study_file_keeps_its_hash(
 
 
 def config_of(run: Mapping[str, Any]) -> Config:
+    """As version 0.3 wrote it: the losses stand in ``train``."""
     length = run.get("test_length", "segments")
-    return Config(
-        data=DataConfig(synthetic="ucf-like", segments=8, test_length=length),
-        model=ModelConfig(**run["model"]),
-        train=TrainConfig(**run["train"]),
-    )
+    data = {"synthetic": "ucf-like", "segments": 8, "test_length": length}
+    return Config.model_validate({"data": data, "model": run["model"], "train": run["train"]})
 
 
 def bits(values: Mapping[str, float]) -> dict[str, str]:
@@ -111,7 +107,7 @@ def test_a_run_with_frozen_categories_keeps_every_bit() -> None:
     source, _ = checkpoint.load(FROZEN / "checkpoint.safetensors")
     training = TrainingRun(
         tiny_store(seed=3), config_of(run), seed=6, split_seed=11, runtime=FP32,
-        categories_of=source,
+        frozen_from=source,
     )  # fmt: skip
     while not training.done:
         training.run_epoch()

@@ -55,6 +55,26 @@ class Document:
         key = _dotted(location)
         return InputError(f"{self.where(location)}: {key + ': ' if key else ''}{message}")
 
+    def move(self, old: Location, new: Location) -> None:
+        """Moves a value to another key, where the file has it; it keeps its line.
+
+        Raises:
+            InputError: The other key has a value too.
+        """
+        node = self.data.get(str(old[0]))
+        if not isinstance(node, dict) or old[1] not in node:
+            return
+        if self.data.get(str(new[0])) is None:
+            self.data[str(new[0])] = {}
+        target = self.data[str(new[0])]
+        if not isinstance(target, dict):
+            return
+        if new[1] in target:
+            raise self.error(old, f"given as {_dotted(new)} too; remove one")
+        target[new[1]] = node.pop(old[1])
+        if old in self.origins:
+            self.origins[new] = self.origins[old]
+
     def override(self, location: Sequence[str], value: Any, origin: str) -> None:
         """Sets a key, as a command-line flag does; errors about it then name ``origin``."""
         node: Any = self.data
@@ -155,12 +175,20 @@ def read_document(path: Path) -> Document:
     return document
 
 
-def validate(document: Document, model: type[SectionT], data: Any, at: Location = ()) -> SectionT:
-    """``data`` (found at ``at`` in the document) as ``model``; every mistake in one message."""
+def validate(
+    document: Document,
+    model: type[SectionT],
+    data: Any,
+    sections: Mapping[str, type[BaseModel]] | None = None,
+) -> SectionT:
+    """``data`` of the document as ``model``; every mistake in one message.
+
+    ``sections`` names the fields of those sections whose kind depends on what is in them.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = _describe(document, model, data, at, error)
+        lines = _describe(document, model, data, sections or {}, error)
         more = "".join(f"\n  {line}" for line in lines[1:])
         raise InputError(lines[0] + more) from None
 
@@ -170,17 +198,19 @@ def apply_overrides(
     overrides: Iterable[str],
     sections: Mapping[str, type[BaseModel]],
     whole: Sequence[str] = (),
+    moved: Mapping[str, str] | None = None,
 ) -> None:
     """``KEY=VALUE`` strings; a key without a dot is looked up in all sections' fields.
 
-    ``whole`` names top-level keys that are no plain section, and may be set as one value.
+    ``whole`` names top-level keys that are no plain section, and may be set as one value; ``moved``
+    says where keys with a dot stand today.
     """
     for text in overrides:
         origin = f"--set {text}"
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise InputError(f"{origin}: expected KEY=VALUE, such as epochs=10")
-        location = key.strip().split(".")
+        location = (moved or {}).get(key.strip(), key.strip()).split(".")
         if len(location) == 1 and key not in whole:
             homes = [name for name, model in sections.items() if key in model.model_fields]
             if len(homes) != 1:
@@ -262,18 +292,22 @@ def _expand(value: Any, at: Location, document: Document) -> Any:
 
 
 def _describe(
-    document: Document, model: type[BaseModel], data: Any, at: Location, error: ValidationError
+    document: Document,
+    model: type[BaseModel],
+    data: Any,
+    sections: Mapping[str, type[BaseModel]],
+    error: ValidationError,
 ) -> list[str]:
     """One line per wrong key, in file order of pydantic's report."""
     lines: dict[Location, list[str]] = {}
     for detail in error.errors(include_url=False):
         location = _existing(data, detail["loc"], keep_next=detail["type"] == "missing")
-        lines.setdefault(location, []).append(_problem(model, location, detail))
+        lines.setdefault(location, []).append(_problem(model, sections, location, detail))
     described = []
     for location, problems in lines.items():
-        key = _dotted((*at, *location))
+        key = _dotted(location)
         text = " or ".join(dict.fromkeys(problems))
-        described.append(f"{document.where((*at, *location))}: {key + ': ' if key else ''}{text}")
+        described.append(f"{document.where(location)}: {key + ': ' if key else ''}{text}")
     return described
 
 
@@ -293,10 +327,15 @@ def _existing(data: Any, location: Sequence[str | int], *, keep_next: bool) -> L
     return tuple(path)
 
 
-def _problem(model: type[BaseModel], location: Location, detail: Any) -> str:
+def _problem(
+    model: type[BaseModel],
+    sections: Mapping[str, type[BaseModel]],
+    location: Location,
+    detail: Any,
+) -> str:
     kind, found = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        return f"unknown key{nearest(location[-1], _fields_at(model, location[:-1]))}"
+        return f"unknown key{nearest(location[-1], _fields_at(model, sections, location[:-1]))}"
     if kind == "missing":
         return "is missing"
     if kind == "value_error":
@@ -313,8 +352,12 @@ def _problem(model: type[BaseModel], location: Location, detail: Any) -> str:
     return f"found {found!r}: {message}"
 
 
-def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
+def _fields_at(
+    model: type[BaseModel], sections: Mapping[str, type[BaseModel]], location: Location
+) -> list[str]:
     """Field names of the section at ``location``; none where it is not a section."""
+    if len(location) == 1 and location[0] in sections:
+        return list(sections[str(location[0])].model_fields)
     annotation: Any = model
     for part in location:
         if get_origin(annotation) is dict:

@@ -10,7 +10,7 @@ from refinevad.config.section import NonNegative, Positive, Section, Seed
 
 
 class TrainConfig(Section):
-    """Batches, losses and optimiser of one run."""
+    """Batches and optimiser of one run."""
 
     epochs: Annotated[int, Field(ge=1)] = 30
     """Passes; one pass is min(normal, abnormal videos) // (batch_size / 2) steps, at least one."""
@@ -19,30 +19,13 @@ class TrainConfig(Section):
     lr: Positive = 3e-3
     """[h] Learning rate of AdamW. Searched."""
     weight_decay: NonNegative = 0.01
-    """[g] AdamW's decoupled decay; not lambda_reg."""
+    """[g] AdamW's decoupled decay."""
     schedule: Literal["constant", "cosine"] = "constant"
     """[h] Learning rate over the run; `cosine` falls to zero at the last step."""
     warmup_epochs: NonNegative = 0.0
     """[h] Linear warm-up, in epochs."""
     clip_norm: NonNegative = 1.0
     """[h] Largest gradient norm; 0 switches clipping off."""
-
-    lambda_cat: NonNegative = 0.5
-    """Weight of the category loss L_cat. Searched."""
-    lambda_gmm: NonNegative = 0.1
-    """Weight of the Gaussian-mixture loss L_GMM. Searched."""
-    lambda_reg: NonNegative = 8e-5
-    """[g] Weight of smoothness + sparsity of abnormal videos' scores. Searched."""
-    mil_top_k: Annotated[int, Field(ge=1)] | None = None
-    """[e] Segments a video is judged by. None: T // 16 + 1."""
-    mil_margin: Positive = 1.0
-    """[e] Margin of the all-pairs hinge."""
-    gmm: Literal["mixture", "moments"] = "mixture"
-    """[f] Category mixture of Gaussians with learnt mu, sigma; or the moments of the scores."""
-    gmm_beta: Positive = 0.7
-    """[f] beta of the Gaussians (LEC-VAD, arXiv 2506.13095)."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """[d4] Weight of a category in L_cat: 1, or negatives / positives of the training videos."""
 
     seed: Seed | None = None
     """Seed of weights, batches and dropout. None: the study gives each trial its own (a single

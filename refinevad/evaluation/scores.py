@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from refinevad.data.device import as_tensor
 from refinevad.data.segments import expand, pool
-from refinevad.models import RefineVAD
+from refinevad.models.base import Detector, Prediction
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -42,16 +42,21 @@ class VideoScores:
 
     scores: Array
     """(N, T) float32"""
-    category_probs: Array
-    """(N, C) float32"""
-    shift_mean: float
-    """Mean of s_t, in channels."""
-    shift_span: float
-    """Mean over videos of max s_t - min s_t: does the shift adapt inside a video?"""
+    category_probs: Array | None
+    """(N, C) float32; None: the detector knows no categories."""
+    diagnostics: dict[str, float]
+    """Means over videos of what the detector says of itself, by metric name."""
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a detector's weights are; a fitted one has buffers only."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
 
 
 @contextmanager
-def scoring_mode(model: RefineVAD) -> Iterator[None]:
+def scoring_mode(model: Detector) -> Iterator[None]:
     """Evaluation mode without gradients; training mode comes back afterwards."""
     training = model.training
     model.eval()
@@ -62,7 +67,7 @@ def scoring_mode(model: RefineVAD) -> Iterator[None]:
         model.train(training)
 
 
-def score_segments(model: RefineVAD, features: Tensor, videos: Tensor | None = None) -> VideoScores:
+def score_segments(model: Detector, features: Tensor, videos: Tensor | None = None) -> VideoScores:
     """Scores videos of equal length.
 
     Args:
@@ -75,24 +80,29 @@ def score_segments(model: RefineVAD, features: Tensor, videos: Tensor | None = N
     if videos is None:
         videos = torch.arange(count)
     chosen = (videos[:, None] * crops + torch.arange(crops)).flatten().to(features.device)
-    scores, probs, means, spans = [], [], [], []
+    scores: list[Tensor] = []
+    probs: list[Tensor] = []
+    diagnostics: dict[str, list[Tensor]] = {}
     with scoring_mode(model):
         for part in torch.split(chosen, max(1, TOKENS // length)):
-            output = model(rows.index_select(0, part).float())
-            scores.append(output.scores)
-            probs.append(output.category_probs)
-            shift = output.shift.float()
-            means.append(shift.mean(1))
-            spans.append(shift.amax(1) - shift.amin(1))
+            found: Prediction = model(rows.index_select(0, part).float())
+            scores.append(found.scores)
+            if found.category_probs is not None:
+                probs.append(found.category_probs)
+            for name, value in found.diagnostics.items():
+                diagnostics.setdefault(name, []).append(value)
         return VideoScores(
             scores=_numpy(torch.cat(scores).view(-1, crops, length).mean(1)),
-            category_probs=_numpy(torch.cat(probs).view(len(videos), crops, -1).mean(1)),
-            shift_mean=float(torch.cat(means).mean()),
-            shift_span=float(torch.cat(spans).mean()),
+            category_probs=_numpy(torch.cat(probs).view(len(videos), crops, -1).mean(1))
+            if probs
+            else None,
+            diagnostics={
+                name: float(torch.cat(values).mean()) for name, values in diagnostics.items()
+            },
         )
 
 
-def score_snippets(model: RefineVAD, features: Array, offsets: Array) -> tuple[Array, Array]:
+def score_snippets(model: Detector, features: Array, offsets: Array) -> tuple[Array, Array | None]:
     """Scores ragged videos at full length.
 
     Args:
@@ -102,9 +112,9 @@ def score_snippets(model: RefineVAD, features: Array, offsets: Array) -> tuple[A
 
     Returns:
         (S,) float32 scores and (M, C) float32 category probabilities, means over crops (and the
-        latter over a video's windows, weighted by length).
+        latter over a video's windows, weighted by length; None where the detector knows none).
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     crops = features.shape[1]
     pieces = _windows(offsets)
     rows = [(*piece, crop) for piece in pieces for crop in range(crops)]
@@ -114,34 +124,39 @@ def score_snippets(model: RefineVAD, features: Array, offsets: Array) -> tuple[A
     with scoring_mode(model):
         for batch in _batches(rows, CACHED_TOKENS if device.type == "cpu" else TOKENS):
             x, mask = _padded(features, batch, device)
-            output = model(x, mask)
-            found, batch_probs = _numpy(output.scores), _numpy(output.category_probs)
+            prediction: Prediction = model(x, mask)
+            found = _numpy(prediction.scores)
+            for (_, start, end, _), row in zip(batch, found, strict=True):
+                scores[start:end] += row[: end - start] / crops
+            if prediction.category_probs is None:
+                continue
+            batch_probs = _numpy(prediction.category_probs)
             if probs is None:
                 probs = np.zeros((len(offsets) - 1, batch_probs.shape[1]), dtype=np.float32)
-            for (video, start, end, _), row, categories in zip(
-                batch, found, batch_probs, strict=True
-            ):
-                scores[start:end] += row[: end - start] / crops
+            for (video, start, end, _), categories in zip(batch, batch_probs, strict=True):
                 share = (end - start) / (offsets[video + 1] - offsets[video])
                 probs[video] += categories * np.float32(share / crops)
-    assert probs is not None, "a test set is never empty"
     return scores, probs
 
 
 def score_video(
-    model: RefineVAD, features: Array, *, segments: int, length: Length
-) -> tuple[Array, Array]:
-    """Scores (n,) and category probabilities (C,) of one video with features (n, crops, D)."""
+    model: Detector, features: Array, *, segments: int, length: Length
+) -> tuple[Array, Array | None]:
+    """Scores (n,) and category probabilities (C,) of one video with features (n, crops, D).
+
+    The probabilities are None where the detector knows no categories.
+    """
     if length == "full":
         scores, probs = score_snippets(model, features, np.array([0, len(features)]))
-        return scores, probs[0]
-    device = next(model.parameters()).device
+        return scores, None if probs is None else probs[0]
+    device = device_of(model)
     pooled = torch.from_numpy(pool(features, segments)).to(device)
     found = score_segments(model, pooled.transpose(0, 1).unsqueeze(0))
-    return expand(found.scores[0], len(features)), found.category_probs[0]
+    probs = found.category_probs
+    return expand(found.scores[0], len(features)), None if probs is None else probs[0]
 
 
-def score_test(model: RefineVAD, store: Store, *, length: Length) -> Array:
+def score_test(model: Detector, store: Store, *, length: Length) -> Array:
     """Scores (total_snippets,) float32 of a store's test set, averaged over crops.
 
     ``segments`` scores each video's T segments and spreads them over its snippets; ``full`` scores
@@ -150,12 +165,11 @@ def score_test(model: RefineVAD, store: Store, *, length: Length) -> Array:
     test = store.test
     if length == "full":
         return score_snippets(model, test.features, test.offsets)[0]
-    device = next(model.parameters()).device
-    found = score_segments(model, as_tensor(test.segments).to(device))
-    return spread(found.scores, test.offsets)
+    found = score_segments(model, as_tensor(test.segments).to(device_of(model)))
+    return segments_to_snippets(found.scores, test.offsets)
 
 
-def spread(scores: Array, offsets: Array) -> Array:
+def segments_to_snippets(scores: Array, offsets: Array) -> Array:
     """Segment scores (M, T) to the snippets of all videos, (offsets[-1],) float32."""
     lengths = np.diff(offsets)
     return np.concatenate([expand(row, int(n)) for row, n in zip(scores, lengths, strict=True)])

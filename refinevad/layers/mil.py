@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def top_k_mean(scores: Tensor, mask: Tensor, k: int | None = None) -> Tensor:
@@ -25,6 +26,44 @@ def mil_loss(video: Tensor, abnormal: Tensor, margin: float) -> Tensor:
     hinge = (margin - video.unsqueeze(1) + video.unsqueeze(0)).clamp(min=0)  # (B, B): [a, n]
     pairs = abnormal.unsqueeze(1) & ~abnormal.unsqueeze(0)
     return torch.where(pairs, hinge, 0.0).sum() / pairs.sum().clamp(min=1)
+
+
+def paired_mil_loss(video: Tensor, abnormal: Tensor, margin: float) -> Tensor:
+    """The same over pairs of one index: the i-th abnormal video with the i-th normal one."""
+    above, below = video[abnormal], video[~abnormal]
+    pairs = min(len(above), len(below))
+    hinge = (margin - above[:pairs] + below[:pairs]).clamp(min=0)
+    return hinge.sum() / max(1, pairs)
+
+
+def bag_cross_entropy(video: Tensor, abnormal: Tensor) -> Tensor:
+    """Binary cross-entropy of video scores ``(B,)`` in [0, 1], clamped at 1e-6."""
+    with torch.autocast(video.device.type, enabled=False):
+        clamped = video.float().clamp(1e-6, 1 - 1e-6)
+        return F.binary_cross_entropy(clamped, abnormal.float())
+
+
+def top_k_logits(logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Class logits of videos: per class the mean of the k largest, ``(B, T, C) -> (B, C)``."""
+    batch, length, classes = logits.shape
+    rows = logits.transpose(1, 2).reshape(batch * classes, length)
+    if mask is None:
+        mask = torch.ones(batch, length, dtype=torch.bool, device=logits.device)
+    spread = mask.unsqueeze(1).expand(batch, classes, length).reshape(batch * classes, length)
+    return top_k_mean(rows, spread).view(batch, classes)
+
+
+def fine_grained_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of a video's class logits against its labels, normal being class 0.
+
+    Args:
+        logits: ``(B, T, C + 1)``.
+        labels: ``(B, C)`` bool; n labels weigh 1/n each, a video without one is normal.
+    """
+    normal = ~labels.any(dim=1, keepdim=True)
+    target = torch.cat([normal, labels], dim=1).float()
+    target = target / target.sum(dim=1, keepdim=True)
+    return F.cross_entropy(top_k_logits(logits), target)
 
 
 def regulariser(scores: Tensor, mask: Tensor, abnormal: Tensor) -> Tensor:

@@ -22,12 +22,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Width
 from refinevad.errors import InputError
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.base import Detector, Task
+from refinevad.models.registry import DEFAULT, AnyDetectorConfig, detector_class
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _KEY = "refinevad"  # one key: the order of several in the header would not be fixed
 
 
@@ -35,7 +36,7 @@ _KEY = "refinevad"  # one key: the order of several in the header would not be f
 class Meta:
     """What a checkpoint's weights belong to."""
 
-    model: ModelConfig
+    model: AnyDetectorConfig
     categories: tuple[Annotated[str, Field(pattern=r"^\P{C}*$")], ...]
     """Categories in the order of the category head."""
     widths: dict[str, Width]
@@ -47,7 +48,7 @@ class Meta:
 def dumps(
     model_state: Mapping[str, Tensor],
     *,
-    model: ModelConfig,
+    model: DetectorConfig,
     categories: tuple[str, ...],
     widths: Mapping[str, int],
     extra: Mapping[str, Any] | None = None,
@@ -55,6 +56,7 @@ def dumps(
     """A checkpoint as bytes. ``extra`` must be JSON-able."""
     header = {
         "version": FORMAT_VERSION,
+        "detector": model.name,
         "model": model.model_dump(mode="json"),
         "categories": list(categories),
         "widths": dict(widths),  # a JSON object keeps its order
@@ -68,7 +70,7 @@ def save(
     path: Path,
     model_state: Mapping[str, Tensor],
     *,
-    model: ModelConfig,
+    model: DetectorConfig,
     categories: tuple[str, ...],
     widths: Mapping[str, int],
     extra: Mapping[str, Any] | None = None,
@@ -88,7 +90,7 @@ def save(
         raise
 
 
-def load(path: Path) -> tuple[RefineVAD, Meta]:
+def load(path: Path) -> tuple[Detector, Meta]:
     """The model, on the CPU and in eval mode, and its metadata.
 
     Raises:
@@ -101,7 +103,7 @@ def load(path: Path) -> tuple[RefineVAD, Meta]:
     return loads(data, source=str(path))
 
 
-def loads(data: bytes, *, source: str = "checkpoint") -> tuple[RefineVAD, Meta]:
+def loads(data: bytes, *, source: str = "checkpoint") -> tuple[Detector, Meta]:
     """``load`` from bytes; ``source`` names them in errors."""
     try:
         tensors = load_tensors(data)
@@ -112,11 +114,12 @@ def loads(data: bytes, *, source: str = "checkpoint") -> tuple[RefineVAD, Meta]:
         raise InputError(f"{source}: a safetensors file, but not one that refinevad wrote")
     try:
         content = from_json(header[_KEY])
-        if content["version"] != FORMAT_VERSION:
+        if content["version"] not in range(1, FORMAT_VERSION + 1):
             raise InputError(
                 f"{source}: checkpoint format {content['version']}, this refinevad reads"
-                f" {FORMAT_VERSION}; use the version of refinevad that wrote it"
+                f" formats up to {FORMAT_VERSION}; use the version of refinevad that wrote it"
             )
+        content["model"] = dict(content["model"]) | {"name": content.get("detector", DEFAULT)}
         meta = TypeAdapter(Meta).validate_python(content)
     except (ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]
@@ -145,12 +148,14 @@ def _header(data: bytes) -> dict[str, str]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _build(meta: Meta, tensors: dict[str, Tensor], source: str) -> RefineVAD:
+def _build(meta: Meta, tensors: dict[str, Tensor], source: str) -> Detector:
+    detector, task = detector_class(meta.model.name), Task(meta.widths, meta.categories)
     try:
-        if meta.model.encoder_layers > len(tensors):
+        if meta.model.least_tensors() > len(tensors):
             raise RuntimeError(f"{len(tensors)} tensors")
         with torch.device("meta"):  # takes no memory: a header may claim any width
-            sketch = RefineVAD(meta.model, meta.widths, len(meta.categories))
+            sketch = detector(meta.model, task)
+            sketch.resize_for(tensors)
         sketch.load_state_dict(tensors, assign=True)
     except (RuntimeError, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[-1].strip()
@@ -158,6 +163,7 @@ def _build(meta: Meta, tensors: dict[str, Tensor], source: str) -> RefineVAD:
             f"{source}: weights do not fit the model its header describes ({reason})"
         ) from None
     with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: leave the RNG alone
-        model = RefineVAD(meta.model, meta.widths, len(meta.categories))
+        model = detector(meta.model, task)
+    model.resize_for(tensors)
     model.load_state_dict(tensors)
     return model.eval()

@@ -12,24 +12,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
-from refinevad.data.batches import BalancedBatches, validation_split
-from refinevad.data.device import train_features
-from refinevad.evaluation.scores import score_test
-from refinevad.evaluation.splits import (
-    epoch_test_metrics,
-    floor_metrics,
-    test_metrics,
-    validation_metrics,
-)
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.losses import objective as loss_of
-from refinevad.models.refinevad.transfer import take_categories
+from refinevad.config.training import ObjectiveConfig, Runtime
+from refinevad.data.batches import BalancedBatches
+from refinevad.evaluation.splits import floor_metrics
+from refinevad.models.base import Batch, Detector, Split, Task
+from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
+from refinevad.training.fit import FitRun
+from refinevad.training.judge import Judge
 from refinevad.training.random_state import RandomState
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
@@ -38,13 +31,11 @@ from refinevad.training.schedule import learning_rate
 if TYPE_CHECKING:
     from refinevad.data.store import Store
 
-__all__ = ["EpochRecord", "RunResult", "TrainingRun", "train"]
-
-LOSSES = ("loss", "mil", "cat", "gmm", "reg")
+__all__ = ["EpochRecord", "RunResult", "TrainingRun", "start_run", "train"]
 
 
 class TrainingRun:
-    """A run that is advanced one epoch at a time.
+    """A run of a detector that is trained by gradient steps, advanced one epoch at a time.
 
     Args:
         store: Packed data.
@@ -55,8 +46,8 @@ class TrainingRun:
         runtime: Device, precision, threads.
         stopping_curve: Objective that the best epoch so far must reach, per epoch.
         warmup_epochs: First epochs that the run is never stopped after, whatever the curve says.
-        categories_of: A model of another data set, whose category head and prototypes are taken
-            and frozen. Labels then have no index: L_cat is not computed, whatever its weight.
+        frozen_from: A detector of another data set, whose transferable parts are taken and
+            frozen. Labels then have no index.
 
     Raises:
         InputError: The data cannot be split or trained on, or there is no such device.
@@ -73,47 +64,37 @@ class TrainingRun:
         runtime: Runtime = Runtime(),  # noqa: B008
         stopping_curve: Sequence[float] | None = None,
         warmup_epochs: int = 0,
-        categories_of: RefineVAD | None = None,
+        frozen_from: Detector | None = None,
     ) -> None:
-        if categories_of is not None:
-            train = config.train.model_copy(update={"lambda_cat": 0.0, "class_weights": "none"})
-            config = config.model_copy(update={"train": train})
-        self._store, self._config, self._objective = store, config, objective
+        self._config = config
         self._curve = stopping_curve
         self._warmup_epochs = warmup_epochs
         self._runtime = resolve_runtime(runtime)
         self._runtime.apply()
         device = self._runtime.device
-
-        labels = store.train.labels
-        if objective.split == "val":
-            training, self._held_out = validation_split(
-                labels, config.data.val_fraction, split_seed
-            )
-        else:
-            training, self._held_out = np.arange(len(labels)), np.empty(0, dtype=np.int64)
-        self._videos = torch.from_numpy(training)
-        self._labels = torch.from_numpy(labels[training]).to(device)
-        self._features = train_features(store, device)
-        self._class_weights = _class_weights(self._labels, config.train)
+        self._judge = Judge(
+            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
+        )
+        labels = store.train.labels[self._judge.training]
+        self._videos = torch.from_numpy(self._judge.training)
+        self._labels = torch.from_numpy(labels).to(device)
+        self._features = self._judge.features
         self._batches = BalancedBatches(
-            labels[training],
+            labels,
             config.train.batch_size,
             torch.Generator().manual_seed(seed),
             self._features.shape[1],
         )
-        known = len(store.categories)
-        if categories_of is not None:
-            known = len(categories_of.core.prototypes.vectors)
+        categories = store.categories if frozen_from is None else frozen_from.task.categories
         self._random = RandomState(seed, device)
         with self._random.active():
-            model = RefineVAD(config.model, store.widths, known)
-        if categories_of is not None:
-            take_categories(model, categories_of)
-        self._frozen = categories_of is not None
+            model = detector_class(config.model.name)(config.model, Task(store.widths, categories))
+        if frozen_from is not None:
+            model.take_frozen(frozen_from)
         self._model = model.to(device).train()
+        self._model.prepare(Split(self._features, self._videos, self._labels))
         self._optimizer = torch.optim.AdamW(
-            self._model.parameters(),
+            self._model.parameter_groups(),
             lr=config.train.lr,
             weight_decay=config.train.weight_decay,
             fused=True,
@@ -140,13 +121,15 @@ class TrainingRun:
         with self._random.active():
             metrics = self._train_epoch()
         if math.isfinite(metrics["train/loss"]):
-            metrics |= self._evaluate()
+            found = self._judge.epoch_metrics(self._model)
+            metrics |= found
+            self._diverged = not found
         else:
             self._diverged = True
         epoch = len(self._records) + 1
         value = 0.0
         if not self._diverged:
-            value = metrics[f"{self._objective.split}/{self._objective.metric}"]
+            value = metrics[self._judge.metric]
         metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
         record = EpochRecord(epoch, value, metrics, time.perf_counter() - started)
         self._records.append(record)
@@ -167,7 +150,8 @@ class TrainingRun:
         config, device = self._config.train, self._runtime.device
         crops = self._features.shape[1]
         rows = self._features.flatten(0, 1)
-        sums = torch.zeros(len(LOSSES), device=device)
+        names = self._model.loss_names
+        sums = torch.zeros(len(names), device=device)
         lr = config.lr
         steps = 0
         for video, crop in self._batches.epoch():
@@ -178,36 +162,18 @@ class TrainingRun:
             x = rows.index_select(0, row).float()
             labels = self._labels.index_select(0, video.to(device, non_blocking=True))
             with self._runtime.autocast():
-                output = self._model(x, labels=None if self._frozen else labels)
-                losses = loss_of(output, labels, config, self._class_weights)
+                losses = self._model.losses(Batch(x, labels))
             self._optimizer.zero_grad()
-            torch.autograd.backward(losses.total)
+            torch.autograd.backward(losses["loss"])
             if config.clip_norm:
                 torch.nn.utils.clip_grad_norm_(self._model.parameters(), config.clip_norm)
             self._optimizer.step()
-            parts = (losses.total, losses.mil, losses.cat, losses.gmm, losses.reg)
-            sums += torch.stack(parts).detach()  # read once per epoch: no waiting for the device
+            # Read once per epoch: no waiting for the device.
+            sums += torch.stack([losses[name] for name in names]).detach()
             steps += 1
             self._step += 1
         means = (sums / steps).tolist()
-        return {f"train/{name}": mean for name, mean in zip(LOSSES, means, strict=True)} | {
-            "lr": lr
-        }
-
-    def _evaluate(self) -> dict[str, float]:
-        """Metrics of the objective's split; flags divergence where a score is not finite."""
-        if self._objective.split == "val":
-            metrics = validation_metrics(
-                self._model,
-                self._features,
-                self._store.train.labels,
-                self._held_out,
-                self._config.train.mil_top_k,
-            )
-        else:
-            metrics = epoch_test_metrics(self._model, self._store, self._config.data.test_length)
-        self._diverged = not metrics
-        return metrics
+        return {f"train/{name}": mean for name, mean in zip(names, means, strict=True)} | {"lr": lr}
 
     def _select(self, record: EpochRecord) -> None:
         """Keeps the weights of the best epoch; of equal ones, the earliest."""
@@ -227,21 +193,19 @@ class TrainingRun:
         return not last and self._best.objective < self._curve[epoch - 1]
 
     def _finish(self) -> RunResult:
-        floor = floor_metrics(self._store)
         objective = last_objective = 0.0
         selected: dict[str, float] = {}
-        last = self._records[-1].metrics | floor
+        last = self._records[-1].metrics | floor_metrics(self._judge.store)
         if not self._diverged:
             objective = self._best.objective
             last_objective = self._records[-1].objective
-            last |= self._test_metrics()
+            last = self._records[-1].metrics | self._judge.test_metrics(self._model)
             selected = last
             if self._selected_epoch != len(self._records):
                 assert self._selected_state is not None
                 last_state = _copy(self._model)
                 self._model.load_state_dict(self._selected_state)
-                selected = self._best.metrics | floor
-                selected |= self._test_metrics()
+                selected = self._best.metrics | self._judge.test_metrics(self._model)
                 self._model.load_state_dict(last_state)
         return RunResult(
             state="pruned" if self._pruned else "complete",
@@ -254,12 +218,38 @@ class TrainingRun:
             last=last,
             model_state=None if self._diverged else self._selected_state,
             hardware=self._runtime.hardware(),
-            selection="selected on test" if self._objective.split == "test" else "validation",
+            selection=self._judge.selection,
         )
 
-    def _test_metrics(self) -> dict[str, float]:
-        length = self._config.data.test_length
-        return test_metrics(score_test(self._model, self._store, length=length), self._store)
+
+def start_run(
+    store: Store,
+    config: Config,
+    *,
+    seed: int,
+    split_seed: int,
+    objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008
+    runtime: Runtime = Runtime(),  # noqa: B008
+    stopping_curve: Sequence[float] | None = None,
+    warmup_epochs: int = 0,
+    frozen_from: Detector | None = None,
+) -> TrainingRun | FitRun:
+    """The run of whatever detector ``config.model`` names; arguments as in ``TrainingRun``."""
+    if config.model.fitted:
+        return FitRun(
+            store, config, seed=seed, split_seed=split_seed, objective=objective, runtime=runtime
+        )
+    return TrainingRun(
+        store,
+        config,
+        seed=seed,
+        split_seed=split_seed,
+        objective=objective,
+        runtime=runtime,
+        stopping_curve=stopping_curve,
+        warmup_epochs=warmup_epochs,
+        frozen_from=frozen_from,
+    )
 
 
 def train(
@@ -275,7 +265,7 @@ def train(
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> RunResult:
     """A whole run; arguments as in ``TrainingRun``. ``on_epoch`` hears of every epoch."""
-    run = TrainingRun(
+    run = start_run(
         store,
         config,
         seed=seed,
@@ -292,13 +282,5 @@ def train(
     return run.result()
 
 
-def _class_weights(labels: Tensor, config: TrainConfig) -> Tensor | None:
-    """(C,) negatives / positives of the training videos; 1 for a category without a video."""
-    if config.class_weights == "none":
-        return None
-    positives = labels.sum(0).float()
-    return torch.where(positives > 0, (len(labels) - positives) / positives.clamp(min=1), 1.0)
-
-
-def _copy(model: RefineVAD) -> dict[str, Tensor]:
+def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

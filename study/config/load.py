@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from refinevad.config.document import Document, apply_overrides, nearest, read_document, validate
+from refinevad.config.detector import DetectorConfig
+from refinevad.config.document import Document, nearest, read_document, validate
 from refinevad.config.section import Section
 from refinevad.config.training import TrainConfig
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.run_config import read_with_overrides
 from study.config.study_file import StudyFile
 from study.config.variants import (
     ARM,
@@ -36,55 +38,91 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
 
 def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
     """As :func:`load_study`, of a file that was read already."""
-    sections = {
+    plain = {
         name: annotation
         for name, field in StudyFile.model_fields.items()
         if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
     }
-    apply_overrides(document, overrides, sections, whole=("pruning", "space", "arms", "seeds"))
+    whole = ("pruning", "space", "arms", "seeds")
+    sections = read_with_overrides(document, overrides, plain, whole)
     for section in ("objective", "search", "execution", "model", "train"):
         if document.data.get(section, ...) is None:  # `model:` with nothing below it
             document.data[section] = {}
-    study = validate(document, StudyFile, document.data)
+    study = validate(document, StudyFile, document.data, sections)
     (_check_arms if study.arms else _check_space)(document, study)
     return study
 
 
 def _check_space(document: Document, study: StudyFile) -> None:
     """Every searched name is a field, searched only, and every value of it is possible."""
-    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields}
+    model = type(study.model)
+    fields = _settings_of(model)
     for name, dimension in study.space.items():
         place = ("space", name)
+        if name == "name":
+            raise document.error(
+                place, "a detector cannot be searched; compare detectors with `arms`, search one"
+            )
         if name not in fields:
+            if model.fitted and name in TrainConfig.model_fields:
+                raise document.error(place, _not_trained(study.model.name))
             raise document.error(place, f"unknown hyperparameter{nearest(name, fields)}")
         for section in ("model", "train"):
             if name in (document.data.get(section) or {}):
                 both = f"both searched here and fixed in `{section}`; remove one"
                 raise document.error(place, both)
         for value in dimension.ends():
-            _check_value(document, study, place, {name: value})
+            _check_value(document, model, place, {name: value})
     _check_combinations(document, study)
+
+
+def _settings_of(model: type[DetectorConfig]) -> dict[str, FieldInfo]:
+    """Fields that a trial of a detector may set: the detector's, and those of training."""
+    train = TrainConfig.model_fields
+    if model.fitted:
+        train = {"seed": train["seed"]}
+    own = {name: field for name, field in model.model_fields.items() if name != "name"}
+    return {**own, **train}
+
+
+def _not_trained(name: str) -> str:
+    return f"{name} is fitted in one go: it has no epochs, learning rate or batches"
 
 
 def _check_arms(document: Document, study: StudyFile) -> None:
     """Every arm names fields, and makes a model that is possible."""
-    fields = {**ModelConfig.model_fields, **TrainConfig.model_fields, START: None}
     for arm, settings in study.arms.items():
+        try:
+            model = type(study.detector_of(settings))
+        except ValueError as error:
+            raise document.error(("arms", arm, "name"), str(error)) from None
+        name_of_model = model.model_fields["name"].default
+        fields = _settings_of(model)
         for name, value in settings.items():
             place = ("arms", arm, name)
-            if name not in fields or name == "seed":
-                hint = nearest(name, fields) if name != "seed" else "; seeds are the arms' own"
-                raise document.error(place, f"no setting of an arm{hint}")
+            if name == "name":
+                continue
             if name == START:
                 _check_start(document, study, place, value)
-            else:
-                _check_value(document, study, place, {name: value})
+                continue
+            if name not in fields or name == "seed":
+                hint = nearest(name, [*fields, START, "name"])
+                if name == "seed":
+                    hint = "; seeds are the arms' own"
+                elif model.fitted and name in TrainConfig.model_fields:
+                    hint = f": {_not_trained(name_of_model)}"
+                raise document.error(place, f"no setting of an arm of {name_of_model}{hint}")
+            _check_value(document, model, place, {name: value})
         try:
             study.trial_config({ARM: arm})
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]["msg"]
             message = f"an impossible combination: {problem}"
             raise document.error(("arms", arm), message) from None
+        if settings.get(START) == "frozen_core" and "core" not in model.transferable:
+            raise document.error(
+                ("arms", arm, START), f"frozen_core: {name_of_model} has no CORE to freeze"
+            )
 
 
 def _check_start(
@@ -99,10 +137,10 @@ def _check_start(
 
 
 def _check_value(
-    document: Document, study: StudyFile, place: tuple[str, ...], params: Params
+    document: Document, model: type[DetectorConfig], place: tuple[str, ...], params: Params
 ) -> None:
     """One searched value on its own: type and bounds (combinations are checked together)."""
-    section = ModelConfig if place[-1] in ModelConfig.model_fields else TrainConfig
+    section = model if place[-1] in model.model_fields else TrainConfig
     try:
         section.model_validate(params)
     except ValidationError as error:
@@ -113,16 +151,9 @@ def _check_value(
                 raise document.error(place, f"{found!r} is not possible: {message}") from None
 
 
-_DEPENDENT = (
-    ("d_model", "encoder_heads", "shift_groups", "temporal"),
-    ("d_proj", "injection_heads", "injection"),
-)
-"""Model fields whose values must fit each other (heads must divide widths)."""
-
-
 def _check_combinations(document: Document, study: StudyFile) -> None:
     """Tries every combination of the searched fields that depend on each other."""
-    for group in _DEPENDENT:
+    for group in study.model.dependent:
         searched = [name for name in group if name in study.space]
         values = [study.space[name].all_values() for name in searched]
         if math.prod(map(len, values)) > _MAX_COMBINATIONS:

@@ -12,11 +12,13 @@ import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from refinevad.config.data import DataConfig
+from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Section
 from refinevad.config.training import ObjectiveConfig, TrainConfig
 from refinevad.errors import InputError
-from refinevad.models.refinevad.config import ModelConfig
-from refinevad.run_config import Config
+from refinevad.models.refinevad.config import LOSS_FIELDS, RefineVADConfig
+from refinevad.models.registry import AnyDetectorConfig, config_class
+from refinevad.run_config import Config, losses_to_model
 from study.config.sections import (
     STUDY_NAME,
     ExecutionSection,
@@ -58,7 +60,7 @@ class StudyFile(Section):
     pruning: Annotated[PruningSection | None, BeforeValidator(section_or_none)] = None
     execution: ExecutionSection = ExecutionSection()
     data: DataConfig
-    model: ModelConfig = ModelConfig()
+    model: AnyDetectorConfig = RefineVADConfig()
     train: TrainConfig = TrainConfig()
     space: dict[str, Dimension] = Field(default_factory=dict)
     """What is searched. A study has a space or arms."""
@@ -69,6 +71,11 @@ class StudyFile(Section):
     seeds: Annotated[int, Field(ge=1, le=MOST_REPLICATES)] | None = None
     """Training seeds of each arm, the same for all. May be raised later."""
     source: SourceSection | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _losses_are_the_models(cls, values: Any) -> Any:
+        return losses_to_model(values)
 
     @model_validator(mode="before")
     @classmethod
@@ -119,13 +126,29 @@ class StudyFile(Section):
         """
         if self.arms:
             params = self.arms[params[ARM]]
-        model = {k: v for k, v in params.items() if k in ModelConfig.model_fields}
+        base = self.detector_of(params)
+        model = {k: v for k, v in params.items() if k in type(base).model_fields}
         train = {k: v for k, v in params.items() if k in TrainConfig.model_fields}
         return Config(
             data=self.data,
-            model=ModelConfig.model_validate(self.model.model_dump() | model),
+            model=type(base).model_validate(base.model_dump() | model),
             train=TrainConfig.model_validate(self.train.model_dump() | train),
         )
+
+    def detector_of(self, settings: Mapping[str, Any]) -> DetectorConfig:
+        """The detector that a variant starts from: the file's, or another at its defaults.
+
+        Raises:
+            ValueError: There is no detector of the variant's ``name``.
+        """
+        name = settings.get("name", self.model.name)
+        return (
+            self.model if name == self.model.name else config_class({"name": name})(name=str(name))
+        )
+
+    def detectors(self) -> list[DetectorConfig]:
+        """The detector of every variant; of a search the one that it searches."""
+        return [self.trial_config({ARM: arm}).model for arm in self.arms] or [self.model]
 
     def start_of(self, params: Mapping[str, Any]) -> Start:
         """Where a trial's weights come from."""
@@ -136,22 +159,23 @@ class StudyFile(Section):
 
     def epochs_of(self, params: Mapping[str, Any]) -> int:
         """How long a trial is; what trains nothing has one epoch."""
-        if self.start_of(params) == "zero_shot":
-            return 1
         own: Mapping[str, Any] = self.arms[params[ARM]] if self.arms else params
+        if self.start_of(params) == "zero_shot" or self.detector_of(own).fitted:
+            return 1
         return int(own.get("epochs", self.train.epochs))
 
     def check_against(self, widths: Mapping[str, int], source: Path) -> None:
-        """Raises InputError where the model wants a modality that the data do not have."""
-        fusions = {self.model.fusion, *(arm.get("fusion", "concat") for arm in self.arms.values())}
-        if "fusion" in self.space:
-            fusions = set(self.space["fusion"].ends())
-        for fusion in sorted(map(str, fusions)):
-            if fusion != "concat" and fusion not in widths:
-                raise InputError(
-                    f"{source}: fusion = {fusion}, but the data have only {' and '.join(widths)}"
-                    " features; use concat"
-                )
+        """Raises InputError where a detector does not go with the features of the data."""
+        models = self.detectors()
+        for name in type(self.model).model_fields:  # each searched value on its own
+            if name in self.space:
+                values = self.space[name].ends()
+                models += [self.model.model_copy(update={name: value}) for value in values]
+        for model in models:
+            try:
+                model.check_data(widths)
+            except ValueError as error:
+                raise InputError(f"{source}: {error}") from None
 
     def to_yaml(self) -> str:
         """The study file with every default written out; it can be run as it is."""
@@ -188,6 +212,23 @@ class StudyFile(Section):
             within = dump[section] if section else dump
             if within.get(name) == default:
                 within.pop(name, None)
+        model = dump["model"]
+        if self.model.name == RefineVADConfig.model_fields["name"].default:
+            # As version 0.3 wrote it.
+            del model["name"]
+            dump["train"] |= {name: model.pop(name) for name in LOSS_FIELDS}
+        if self.model.revision != 1:
+            model["revision"] = self.model.revision
+        others = {
+            arm: self.detector_of(settings)
+            for arm, settings in self.arms.items()
+            if "name" in settings
+        }
+        if others:  # what their defaults are is part of what is compared
+            dump["detectors"] = {
+                arm: other.model_dump(mode="json") | {"revision": other.revision}
+                for arm, other in others.items()
+            }
         return dump
 
     def hash(self, fingerprint: str) -> str:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refinevad.models.refinevad.config import ModelConfig
 from study.config.study_file import StudyFile
 from study.config.variants import ARM
 from study.ledger.records import TrialRecord
@@ -157,7 +156,7 @@ class Forecaster:
             return [float(params[ARM] == arm) for arm in self._file.arms]
         row: list[float] = []
         for name in sorted(self._file.space):
-            if name in ModelConfig.model_fields:
+            if name in type(self._file.model).model_fields:
                 row += _scaled(params[name], self._file.space[name].ends())
         return row
 

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from refinevad.evaluation.complexity import Cost, costs
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.temporal import temporal_modules
 from study.plots.style import GRID, INK, PALE, figure, styled
 from study.reporting.card import Card
@@ -18,7 +18,7 @@ PAPER_PARAMETERS = {"motar": 11.03, "mtn": 14.17, "lgt": 18.63}
 _BATCH = 64
 
 
-def complexity_card(config: ModelConfig = ModelConfig()) -> Card:  # noqa: B008  (immutable)
+def complexity_card(config: RefineVADConfig = RefineVADConfig()) -> Card:  # noqa: B008  (immutable)
     """Measures the three modules side by side on this machine."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modules = temporal_modules(config)

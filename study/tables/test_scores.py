@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from refinevad.data.device import as_tensor
-from refinevad.evaluation.scores import scoring_mode, spread
+from refinevad.errors import InputError
+from refinevad.evaluation.scores import scoring_mode, segments_to_snippets
 from refinevad.models.checkpoint import load
+from refinevad.models.refinevad.model import RefineVAD
 from study.config.variants import ARM, REPLICATE
 from study.trials.checkpoints import checkpoint_path
 
@@ -44,12 +46,14 @@ def score_model(path: Path, store: Store, *, arm: str, replicate: int) -> Scored
     """Scores the test set with a checkpoint."""
     with torch.random.fork_rng(devices=[]):
         model, _ = load(path)
+    if not isinstance(model, RefineVAD):
+        raise InputError(f"{path}: a model of {model.config.name}; this table is of RefineVAD's")
     features = as_tensor(store.test.segments)
     count, crops, length, width = features.shape
     scores, logits, probs = [], [], []
     with scoring_mode(model):
         for part in torch.split(features.reshape(count * crops, length, width), _BATCH):
-            output = model(part.float())
+            output = model.outputs(part.float())
             scores.append(output.scores)
             logits.append(output.category_logits.float())
             probs.append(output.category_probs.float())
@@ -58,7 +62,7 @@ def score_model(path: Path, store: Store, *, arm: str, replicate: int) -> Scored
         arm,
         replicate,
         segments,
-        spread(segments, store.test.offsets),
+        segments_to_snippets(segments, store.test.offsets),
         torch.cat(logits).view(count, crops, -1, 2).mean(1).numpy(),
         torch.cat(probs).view(count, crops, -1).mean(1).numpy(),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import ANOMALOUS
 from study.plots.style import heat_map
 from study.reporting.card import Card
@@ -47,13 +48,19 @@ def transfer_card(studied: Studied) -> Card:
 
 def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: Store) -> Card:
     """What the source's categories say of the target's classes."""
+    model = studied.file.model
+    if not isinstance(model, RefineVADConfig):
+        return Card(
+            "Which source category sees which target class",
+            f"Not for {model.name}: it names no categories.",
+        )
     assert studied.file.seeds is not None
     found = [
         score_model(checkpoint_path(checkpoints, seed), target, arm="source", replicate=seed)
         for seed in range(studied.file.seeds)
     ]
     probs = np.mean([softmax(s.logits[..., ANOMALOUS], axis=1) for s in found], axis=0)  # (M, C)
-    called = np.mean([(s.probs >= studied.file.model.threshold).any(axis=1) for s in found], axis=0)
+    called = np.mean([(s.probs >= model.threshold).any(axis=1) for s in found], axis=0)
     labels = np.asarray(target.test.labels, dtype=bool)
     columns = {
         name: probs[labels[:, i]].mean(axis=0)
@@ -85,5 +92,5 @@ def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: S
         "Share that each category of the source (rows) has in the source's model, mean over the "
         f"target's test videos of a class (columns) and {len(found)} seeds. {studied.caption()}.",
         "Share: softmax of the anomalous logits over all categories (eq. 6), so that columns sum "
-        f"to 1. Sure: a probability of {studied.file.model.threshold:g} or more.",
+        f"to 1. Sure: a probability of {model.threshold:g} or more.",
     )

@@ -17,13 +17,13 @@ from study.trials.spec import TrialSpec
 if TYPE_CHECKING:
     from refinevad.data import Store
     from refinevad.data.store import DamagedStore, Stamp
-    from refinevad.models import RefineVAD
+    from refinevad.models.base import Detector
     from refinevad.models.checkpoint import Meta
     from refinevad.training.run import EpochRecord, RunResult
 
 
 class Run(Protocol):
-    """A training run that can be advanced epoch by epoch (``refinevad.trainer.TrainingRun``)."""
+    """A run that can be advanced epoch by epoch (``refinevad.training.run.TrainingRun``)."""
 
     @property
     def done(self) -> bool: ...
@@ -106,7 +106,7 @@ class DetectorRuns:
 
     def __call__(self, spec: TrialSpec) -> Run:
         from refinevad.models.checkpoint import require_widths
-        from refinevad.training.run import TrainingRun
+        from refinevad.training.run import start_run
         from refinevad.training.zero_shot import ZeroShotRun
 
         self.check()
@@ -124,7 +124,7 @@ class DetectorRuns:
                     objective=self.file.objective,
                     runtime=self.file.execution.runtime(self.device),
                 )
-        return TrainingRun(
+        return start_run(
             self._open(),
             self.file.trial_config(spec.params),
             seed=spec.seed,
@@ -133,10 +133,10 @@ class DetectorRuns:
             runtime=self.file.execution.runtime(self.device),
             stopping_curve=spec.stopping_curve,
             warmup_epochs=pruning.warmup_epochs if pruning else 0,
-            categories_of=source,
+            frozen_from=source,
         )
 
-    def _source(self, spec: TrialSpec) -> tuple[RefineVAD, Meta]:
+    def _source(self, spec: TrialSpec) -> tuple[Detector, Meta]:
         """The model of another data set from which a trial begins."""
         from refinevad.models.checkpoint import loads
 

@@ -11,17 +11,19 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from refinevad.errors import InputError
-from refinevad.models import RefineVAD, checkpoint
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
+from tests.support.detectors import task
 
-CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
+CONFIG = RefineVADConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 CATEGORIES = ("Abuse", "Arson")
 WIDTHS = {"visual": 6, "text": 3}
 
 
 def _model(seed: int = 0) -> RefineVAD:
     torch.manual_seed(seed)
-    return RefineVAD(CONFIG, WIDTHS, len(CATEGORIES)).eval()
+    return RefineVAD(CONFIG, task(WIDTHS, len(CATEGORIES))).eval()
 
 
 def _bytes(model: RefineVAD) -> bytes:

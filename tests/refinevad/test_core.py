@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import CORE, category_weights, pooling_weights
 
 torch.set_num_threads(1)
@@ -19,7 +19,7 @@ def logits(anomalous: list[float], normal: list[float]) -> Tensor:
 def core(n_categories: int = 3, **fields: object) -> CORE:
     torch.manual_seed(0)
     base: dict[str, object] = {"d_model": 24, "d_proj": 16, "d_emb": 10}
-    return CORE(ModelConfig.model_validate(base | fields), n_categories)
+    return CORE(RefineVADConfig.model_validate(base | fields), n_categories)
 
 
 def test_eq_6_on_numbers_worked_out_by_hand() -> None:
@@ -68,7 +68,7 @@ def test_pooling_on_numbers_worked_out_by_hand() -> None:
 
 def test_every_category_starts_below_the_threshold_by_about_one() -> None:
     torch.manual_seed(0)
-    module = CORE(ModelConfig(), 13).eval()
+    module = CORE(RefineVADConfig(), 13).eval()
     x = torch.nn.functional.layer_norm(torch.randn(16, 32, 768), (768,))
     z = module(x, torch.zeros(16, 32)).category_logits
     margin = z[..., 1] - z[..., 0]

@@ -13,11 +13,13 @@ from refinevad import cli, evaluate
 from refinevad.data import Store, prepare
 from refinevad.evaluation.metrics import frame_metrics, video_label_floor
 from refinevad.evaluation.scores import score_test
-from refinevad.models import RefineVAD, checkpoint
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
 from refinevad.run_config import load_config
+from tests.support.detectors import task
 
-CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
+CONFIG = RefineVADConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def _store(folder: Path) -> Store:
 
 def _checkpoint(path: Path, categories: tuple[str, ...], widths: dict[str, int]) -> None:
     torch.manual_seed(0)
-    state = RefineVAD(CONFIG, widths, len(categories)).state_dict()
+    state = RefineVAD(CONFIG, task(widths, len(categories))).state_dict()
     checkpoint.save(path, state, model=CONFIG, categories=categories, widths=widths)
 
 

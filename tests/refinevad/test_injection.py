@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.injection import (
     INJECTIONS,
     AddNorm,
@@ -19,7 +19,7 @@ from refinevad.models.refinevad.injection import (
 
 torch.set_num_threads(1)
 
-CONFIG = ModelConfig(d_model=24, d_proj=16, d_emb=10, encoder_feedforward=32)
+CONFIG = RefineVADConfig(d_model=24, d_proj=16, d_emb=10, encoder_feedforward=32)
 
 
 @pytest.fixture(params=sorted(INJECTIONS.keys() - {"none"}))
@@ -37,7 +37,7 @@ def constant_over_time(change: Tensor) -> bool:
 
 
 def test_every_name_of_the_configuration_is_a_strategy() -> None:
-    allowed = ModelConfig.model_json_schema()["properties"]["injection"]["enum"]
+    allowed = RefineVADConfig.model_json_schema()["properties"]["injection"]["enum"]
     assert sorted(allowed) == sorted(INJECTIONS)
 
 

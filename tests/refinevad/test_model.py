@@ -10,12 +10,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from refinevad.config.training import TrainConfig
 from refinevad.errors import InputError
 from refinevad.layers.mil import mil_loss, top_k_mean
-from refinevad.models import Output, RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
-from refinevad.models.refinevad.losses import objective
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.losses import training_loss
+from refinevad.models.refinevad.model import RefineVAD
+from refinevad.models.refinevad.output import Output
+from tests.support.detectors import task
 
 torch.set_num_threads(1)
 
@@ -49,7 +50,7 @@ def small(seed: int = 0, categories: int = 3, **fields: object) -> RefineVAD:
         "encoder_feedforward": 64,
         "shift_groups": 2,
     }
-    return RefineVAD(ModelConfig.model_validate(base | fields), WIDTHS, categories)
+    return RefineVAD(RefineVADConfig.model_validate(base | fields), task(WIDTHS, categories))
 
 
 @pytest.fixture(params=ARMS, ids=lambda arm: "-".join(map(str, arm.values())) or "default")
@@ -63,7 +64,7 @@ LABELS = torch.tensor([[True, False, True], [False] * 3, [False, True, False], [
 def test_every_output_has_its_shape_and_range(model: RefineVAD) -> None:
     mask = torch.arange(9) < torch.tensor([[9], [5], [1], [7]])
     for training in (True, False):
-        out = model.train(training)(torch.randn(4, 9, 16), mask, LABELS)
+        out = model.train(training).outputs(torch.randn(4, 9, 16), mask, LABELS)
         assert out.logits.shape == out.scores.shape == out.rough_logits.shape == (4, 9)
         assert out.category_logits.shape == (4, 3, 2)
         assert out.category_probs.shape == out.category_weights.shape == (4, 3)
@@ -81,9 +82,9 @@ def test_padding_changes_nothing_for_valid_segments(model: RefineVAD) -> None:
     x = torch.randn(3, 9, 16)
     lengths = [9, 5, 1]
     mask = torch.arange(9) < torch.tensor(lengths).unsqueeze(1)
-    padded = model(x, mask)
+    padded = model.outputs(x, mask)
     for b, length in enumerate(lengths):
-        alone = model(x[b : b + 1, :length])
+        alone = model.outputs(x[b : b + 1, :length])
         torch.testing.assert_close(padded.scores[b, :length], alone.scores[0], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(padded.category_logits[b], alone.category_logits[0])
         assert torch.equal(padded.shift[b, :length], alone.shift[0])
@@ -92,8 +93,8 @@ def test_padding_changes_nothing_for_valid_segments(model: RefineVAD) -> None:
 def test_every_arm_trains_under_bfloat16_autocast(model: RefineVAD) -> None:
     mask = torch.arange(9) < torch.tensor([[9], [5], [1], [7]])
     with torch.autocast("cpu", torch.bfloat16):
-        out = model(torch.randn(4, 9, 16), mask, LABELS)
-        total = objective(out, LABELS, TrainConfig()).total
+        out = model.outputs(torch.randn(4, 9, 16), mask, LABELS)
+        total = training_loss(out, LABELS, RefineVADConfig()).total
     total.backward()
     assert out.scores.dtype == out.category_probs.dtype == torch.float32
     for name, p in model.named_parameters():
@@ -107,13 +108,13 @@ def test_every_arm_trains_under_bfloat16_autocast(model: RefineVAD) -> None:
 def test_labels_are_never_seen_in_evaluation(model: RefineVAD) -> None:
     model.eval()
     x = torch.randn(4, 9, 16)
-    with_labels, without = model(x, labels=LABELS), model(x)
+    with_labels, without = model.outputs(x, labels=LABELS), model.outputs(x)
     assert torch.equal(with_labels.logits, without.logits)
     assert torch.equal(with_labels.mu, without.mu)
 
 
 def test_core_calibrates_a_whole_video() -> None:
-    out = small()(torch.randn(4, 9, 16))
+    out = small().outputs(torch.randn(4, 9, 16))
     change = out.x_ca - out.x_tc
     torch.testing.assert_close(change, change[:, :1].expand_as(change), atol=1e-5, rtol=0)
 
@@ -121,18 +122,20 @@ def test_core_calibrates_a_whole_video() -> None:
 def test_scoring_a_video_does_not_depend_on_its_neighbours_in_the_batch() -> None:
     model = small().eval()
     x = torch.randn(4, 9, 16)
-    torch.testing.assert_close(model(x).scores[2], model(x[2:3]).scores[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model.outputs(x).scores[2], model.outputs(x[2:3]).scores[0], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_rough_scores_are_of_motar_and_final_scores_of_core_each_with_its_statistics() -> None:
     model = small()
     x = torch.randn(4, 9, 16)
     for _ in range(3):
-        model(x, labels=LABELS)
+        model.outputs(x, labels=LABELS)
     norm = model.scorer.norms[0]
     assert not torch.allclose(norm.rough_mean, norm.final_mean)
     assert norm.final_mean.any()
-    out = model.eval()(x)
+    out = model.eval().outputs(x)
     assert torch.equal(out.rough_logits, model.scorer(out.x_tc, "rough"))
     assert torch.equal(out.logits, model.scorer(out.x_ca, "final"))
     assert torch.equal(out.scores, out.logits.sigmoid())
@@ -144,18 +147,18 @@ def test_a_modality_alone_ignores_the_others() -> None:
         model = small(fusion=fusion).eval()
         other = x.clone()
         other[..., others] = torch.randn_like(other[..., others])
-        assert torch.equal(model(x).scores, model(other).scores)
-        assert not torch.equal(model(x).scores, model(-x).scores)
+        assert torch.equal(model.outputs(x).scores, model.outputs(other).scores)
+        assert not torch.equal(model.outputs(x).scores, model.outputs(-x).scores)
 
 
 def test_a_missing_modality_is_the_users_mistake() -> None:
     with pytest.raises(InputError, match=r"fusion is 'text'.*only has visual"):
-        RefineVAD(ModelConfig(d_model=32, fusion="text"), {"visual": 10}, 3)
+        RefineVAD(RefineVADConfig(d_model=32, fusion="text"), task({"visual": 10}, 3))
 
 
 def test_features_of_another_width_are_the_users_mistake() -> None:
     with pytest.raises(InputError, match=r"12 wide.*built for 16"):
-        small()(torch.randn(2, 5, 12))
+        small().outputs(torch.randn(2, 5, 12))
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
@@ -174,15 +177,15 @@ def eight_videos() -> tuple[Tensor, Tensor]:
 def fit(model: RefineVAD, steps: int, lr: float = 1e-2) -> Output:
     x, labels = eight_videos()
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr)
-    config = TrainConfig()
+    config = RefineVADConfig()
     for _ in range(steps):
         optimiser.zero_grad()
-        objective(model(x, labels=labels), labels, config).total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        training_loss(model.outputs(x, labels=labels), labels, config).total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     model.eval()
     with torch.no_grad():
-        out: Output = model(x)
+        out: Output = model.outputs(x)
     return out
 
 

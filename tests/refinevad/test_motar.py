@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.motar import MoTAR, ShiftRate, motion_variance, standardise
 from refinevad.models.refinevad.shift import adaptive_shift, shift_size
 
@@ -114,8 +114,8 @@ def test_hard_and_straight_through_forward_are_the_same_bits() -> None:
     x, rate = torch.randn(4, 8, 64), torch.rand(4, 8, requires_grad=True)
     assert torch.equal(adaptive_shift(x, rate), adaptive_shift(x, rate.detach()))
     torch.manual_seed(0)
-    ste = MoTAR(ModelConfig(d_model=32, shift="ste")).eval()
-    hard = MoTAR(ModelConfig(d_model=32, shift="hard")).eval()
+    ste = MoTAR(RefineVADConfig(d_model=32, shift="ste")).eval()
+    hard = MoTAR(RefineVADConfig(d_model=32, shift="hard")).eval()
     hard.load_state_dict(ste.state_dict())
     x = torch.randn(2, 6, 32)
     assert torch.equal(ste(x, None)[0], hard(x, None)[0])
@@ -177,7 +177,7 @@ def test_nan_reaches_the_output_instead_of_an_index() -> None:
     assert adaptive_shift(x, rate, groups=2).isnan().all()
 
 
-def gradients_of_shift_mlp(config: ModelConfig) -> list[Tensor | None]:
+def gradients_of_shift_mlp(config: RefineVADConfig) -> list[Tensor | None]:
     torch.manual_seed(0)
     motar = MoTAR(config)
     out, _ = motar(torch.randn(2, 8, config.d_model), None)
@@ -188,7 +188,7 @@ def gradients_of_shift_mlp(config: ModelConfig) -> list[Tensor | None]:
 
 @pytest.mark.parametrize("motion", ["per_channel", "scalar", "per_video"])
 def test_every_weight_of_the_shift_mlp_learns_through_the_soft_masks(motion: str) -> None:
-    config = ModelConfig.model_validate({"d_model": 64, "motion": motion})
+    config = RefineVADConfig.model_validate({"d_model": 64, "motion": motion})
     for grad in gradients_of_shift_mlp(config):
         assert grad is not None
         assert grad.isfinite().all()
@@ -196,7 +196,7 @@ def test_every_weight_of_the_shift_mlp_learns_through_the_soft_masks(motion: str
 
 
 def test_the_shift_mlp_learns_nothing_through_a_hard_floor() -> None:
-    assert gradients_of_shift_mlp(ModelConfig(d_model=64, shift="hard")) == [None] * 6
+    assert gradients_of_shift_mlp(RefineVADConfig(d_model=64, shift="hard")) == [None] * 6
 
 
 def test_motion_on_numbers_worked_out_by_hand() -> None:
@@ -242,7 +242,7 @@ def span_of_shift(motion: str, eps: float | None = None) -> float:
         scene, change = torch.randn(4, 1, 384), torch.randn(4, 32, 384)
         features = torch.nn.functional.normalize(scene + 0.7 * change, dim=-1)
         x = torch.nn.Linear(384, 768)(features)
-        rate = ShiftRate(ModelConfig.model_validate({"motion": motion}))
+        rate = ShiftRate(RefineVADConfig.model_validate({"motion": motion}))
         if eps is not None and rate.norm is not None:
             rate.norm.eps = eps
         u = rate(x, None).detach() * 96
@@ -261,7 +261,7 @@ def test_the_shift_follows_motion_at_the_scale_of_unit_norm_features() -> None:
 @pytest.mark.parametrize("edges", ["keep", "zero"])
 def test_padding_changes_nothing_for_valid_segments(motion: str, edges: str) -> None:
     torch.manual_seed(0)
-    config = ModelConfig.model_validate(
+    config = RefineVADConfig.model_validate(
         {"d_model": 32, "motion": motion, "shift_edges": edges, "shift_groups": 2}
     )
     motar = MoTAR(config).eval()
@@ -277,11 +277,11 @@ def test_padding_changes_nothing_for_valid_segments(motion: str, edges: str) -> 
 
 def test_constant_shift_takes_the_same_channels_everywhere_and_off_takes_none() -> None:
     x = torch.randn(2, 5, 64)
-    config = ModelConfig(d_model=64, shift="constant", shift_constant=0.5)
+    config = RefineVADConfig(d_model=64, shift="constant", shift_constant=0.5)
     constant = MoTAR(config)
     assert constant.rate is None
     assert (constant(x, None)[1] == 4).all()  # 0.5 * 64 / 8
-    off = MoTAR(ModelConfig(d_model=64, shift="off")).eval()
+    off = MoTAR(RefineVADConfig(d_model=64, shift="off")).eval()
     out, size = off(x, None)
     assert not size.any()
     for layer in off.encoder:
@@ -294,20 +294,20 @@ def parameters(module: torch.nn.Module) -> int:
 
 
 def test_parameter_counts_are_those_of_the_paper_and_of_its_equations() -> None:
-    per_channel = MoTAR(ModelConfig())
+    per_channel = MoTAR(RefineVADConfig())
     assert parameters(per_channel.encoder) == 11_027_968  # the paper's 11.03M
     assert parameters(per_channel) == 11_053_121 + 2 * 768  # + LayerNorm
-    assert parameters(MoTAR(ModelConfig(motion="scalar"))) == 11_028_577
+    assert parameters(MoTAR(RefineVADConfig(motion="scalar"))) == 11_028_577
 
 
 def test_encoder_layers_start_from_different_weights() -> None:
-    first, second = MoTAR(ModelConfig(d_model=16)).encoder
+    first, second = MoTAR(RefineVADConfig(d_model=16)).encoder
     assert not torch.equal(first.linear1.weight, second.linear1.weight)
 
 
 def test_the_shift_does_not_depend_on_the_autocast_precision_of_the_rate() -> None:
     torch.manual_seed(0)
-    rate = ShiftRate(ModelConfig(d_model=64))
+    rate = ShiftRate(RefineVADConfig(d_model=64))
     x = torch.randn(2, 8, 64).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         inside = rate(x, None)

@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinevad.config.training import TrainConfig
 from refinevad.layers.mil import mil_loss, regulariser, top_k_mean
-from refinevad.models import Output, RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.losses import (
     Losses,
     category_loss,
     gmm_loss,
     mixture,
     moments,
-    objective,
+    training_loss,
 )
+from refinevad.models.refinevad.model import RefineVAD
+from refinevad.models.refinevad.output import Output
+from tests.support.detectors import task
 
 torch.set_num_threads(1)
 
@@ -211,45 +212,47 @@ def test_regulariser_flattens_and_lowers_abnormal_scores_only() -> None:
 LABELS = torch.tensor([[True, False], [False, False], [True, True], [False, False]])
 
 
-def losses_of_model(config: TrainConfig, order: Tensor | None = None) -> Losses:
+def losses_of_model(config: RefineVADConfig, order: Tensor | None = None) -> Losses:
     torch.manual_seed(0)
-    model = RefineVAD(ModelConfig(d_model=16, d_proj=8, d_emb=4), {"visual": 6}, 2).eval()
+    model = RefineVAD(RefineVADConfig(d_model=16, d_proj=8, d_emb=4), task({"visual": 6}, 2)).eval()
     x, order = torch.randn(4, 20, 6), torch.arange(4) if order is None else order
-    return objective(model(x[order]), LABELS[order], config)
+    return training_loss(model.outputs(x[order]), LABELS[order], config)
 
 
 def test_total_is_the_weighted_sum_and_a_weight_of_zero_switches_a_term_off() -> None:
-    config = TrainConfig(lambda_cat=0.3, lambda_gmm=0.7, lambda_reg=0.01)
+    config = RefineVADConfig(lambda_cat=0.3, lambda_gmm=0.7, lambda_reg=0.01)
     losses = losses_of_model(config)
     expected = losses.mil + 0.3 * losses.cat + 0.7 * losses.gmm + 0.01 * losses.reg
     torch.testing.assert_close(losses.total, expected)
     assert min(x.item() for x in (losses.mil, losses.cat, losses.gmm, losses.reg)) > 0
-    off = losses_of_model(TrainConfig(lambda_cat=0, lambda_gmm=0, lambda_reg=0))
+    off = losses_of_model(RefineVADConfig(lambda_cat=0, lambda_gmm=0, lambda_reg=0))
     assert torch.equal(off.total, off.mil)
     assert off.cat.item() == off.gmm.item() == off.reg.item() == 0
 
 
 def test_order_of_videos_in_a_batch_does_not_matter() -> None:
-    config = TrainConfig()
+    config = RefineVADConfig()
     shuffled = losses_of_model(config, torch.tensor([1, 2, 3, 0]))
     torch.testing.assert_close(shuffled.total, losses_of_model(config).total)
 
 
 def test_the_mil_loss_judges_the_final_scores() -> None:
     scores = torch.tensor([[0.9, 0.1], [0.2, 0.3]])
-    losses = objective(output(scores), torch.tensor([[True, False], [False, False]]), TrainConfig())
+    losses = training_loss(
+        output(scores), torch.tensor([[True, False], [False, False]]), RefineVADConfig()
+    )
     assert losses.mil.item() == pytest.approx(1 - 0.9 + 0.3)
 
 
 def test_losses_are_float32_under_autocast() -> None:
     torch.manual_seed(0)
-    model = RefineVAD(ModelConfig(d_model=16, d_proj=8, d_emb=4), {"visual": 6}, 2)
+    model = RefineVAD(RefineVADConfig(d_model=16, d_proj=8, d_emb=4), task({"visual": 6}, 2))
     for gmm in ("mixture", "moments"):
         with torch.autocast("cpu", torch.bfloat16):
-            losses = objective(
-                model(torch.randn(4, 8, 6), labels=LABELS),
+            losses = training_loss(
+                model.outputs(torch.randn(4, 8, 6), labels=LABELS),
                 LABELS,
-                TrainConfig.model_validate({"gmm": gmm}),
+                RefineVADConfig.model_validate({"gmm": gmm}),
             )
         for term in (losses.total, losses.mil, losses.cat, losses.gmm, losses.reg):
             assert term.dtype == torch.float32
@@ -258,15 +261,15 @@ def test_losses_are_float32_under_autocast() -> None:
 
 def test_padding_changes_no_loss() -> None:
     torch.manual_seed(0)
-    model = RefineVAD(ModelConfig(d_model=16, d_proj=8, d_emb=4), {"visual": 6}, 2).eval()
+    model = RefineVAD(RefineVADConfig(d_model=16, d_proj=8, d_emb=4), task({"visual": 6}, 2)).eval()
     x = torch.randn(4, 9, 6)
     padded = torch.cat([x, torch.randn(4, 5, 6)], dim=1)
     mask = (torch.arange(14) < 9).expand(4, 14)
     for gmm in ("mixture", "moments"):
-        config = TrainConfig.model_validate({"gmm": gmm, "lambda_reg": 1.0})
+        config = RefineVADConfig.model_validate({"gmm": gmm, "lambda_reg": 1.0})
         torch.testing.assert_close(
-            objective(model(padded, mask), LABELS, config).total,
-            objective(model(x), LABELS, config).total,
+            training_loss(model.outputs(padded, mask), LABELS, config).total,
+            training_loss(model.outputs(x), LABELS, config).total,
             rtol=1e-4,
             atol=1e-5,
         )

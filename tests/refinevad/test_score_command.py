@@ -11,16 +11,18 @@ import torch
 
 from refinevad import cli, score
 from refinevad.evaluation.scores import Length, score_video
-from refinevad.models import RefineVAD, checkpoint
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
+from tests.support.detectors import task
 
-CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
+CONFIG = RefineVADConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 VIDEO = "Abuse001_x264"
 
 
 def _checkpoint(path: Path, widths: dict[str, int], **extra: str) -> None:
     torch.manual_seed(0)
-    model = RefineVAD(CONFIG, widths, 2)
+    model = RefineVAD(CONFIG, task(widths, 2))
     with torch.no_grad():  # a fresh head hardly tells segments apart
         model.scorer.head.weight.mul_(20)
     checkpoint.save(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.scorer import SnippetScorer, TwoPassBatchNorm
 
 torch.set_num_threads(1)
@@ -78,7 +78,7 @@ def test_a_mask_of_ones_is_no_mask() -> None:
 
 
 def test_both_passes_train_the_same_weights() -> None:
-    scorer = SnippetScorer(ModelConfig(d_model=8))
+    scorer = SnippetScorer(RefineVADConfig(d_model=8))
     names = {name for name, _ in scorer.named_parameters()}
     assert not any("rough" in name or "final" in name for name in names)
     assert sum(p.numel() for p in scorer.parameters()) == (
@@ -89,7 +89,7 @@ def test_both_passes_train_the_same_weights() -> None:
 def test_scores_of_valid_segments_ignore_padding() -> None:
     torch.manual_seed(0)
     for norm in ("batch", "layer"):
-        config = ModelConfig.model_validate({"d_model": 8, "scorer_norm": norm})
+        config = RefineVADConfig.model_validate({"d_model": 8, "scorer_norm": norm})
         scorer = SnippetScorer(config).eval()
         x = torch.randn(2, 6, 8)
         mask = lengths_to_mask([6, 2], 6)
@@ -98,4 +98,4 @@ def test_scores_of_valid_segments_ignore_padding() -> None:
 
 
 def test_layer_norm_keeps_no_statistics() -> None:
-    assert not list(SnippetScorer(ModelConfig(d_model=8, scorer_norm="layer")).buffers())
+    assert not list(SnippetScorer(RefineVADConfig(d_model=8, scorer_norm="layer")).buffers())

@@ -12,17 +12,18 @@ from refinevad.data import expand
 from refinevad.evaluation import scores as scoring_module
 from refinevad.evaluation.metrics import frame_metrics
 from refinevad.evaluation.scores import score_segments, score_snippets, score_test, score_video
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
+from tests.support.detectors import task
 from tests.support.tiny_store import tiny_store
 
-CONFIG = ModelConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
+CONFIG = RefineVADConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 torch.set_num_threads(1)
 
 
 def _model(store: Any) -> RefineVAD:
     torch.manual_seed(0)
-    model = RefineVAD(CONFIG, store.widths, len(store.categories))
+    model = RefineVAD(CONFIG, task(store.widths, len(store.categories)))
     with torch.no_grad():  # a fresh head hardly tells segments apart
         model.scorer.head.weight.mul_(20)
     return model

@@ -58,7 +58,7 @@ def test_a_good_file_is_read_with_variables_and_plain_exponents(write: Write) ->
     [
         ("lr=2e-5", "train", "lr", 2e-5),
         ("model.d_emb=32", "model", "d_emb", 32),
-        ("mil_top_k=null", "train", "mil_top_k", None),
+        ("mil_top_k=null", "model", "mil_top_k", None),
         ("data.segments=64", "data", "segments", 64),
         ("shift=off", "model", "shift", "off"),
         ("label_prototype=false", "model", "label_prototype", False),

@@ -16,10 +16,11 @@ from refinevad.evaluation.complexity import costs, flops
 from refinevad.evaluation.scores import score_snippets
 from refinevad.layers.lgt import LGTAdapter, WindowBlock, likeness, nearness, quick_gelu
 from refinevad.layers.mtn import MTN, NonLocal
-from refinevad.models import RefineVAD
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import category_weights
+from refinevad.models.refinevad.model import RefineVAD
 from refinevad.models.refinevad.temporal import along_time, temporal_module, temporal_modules
+from tests.support.detectors import task
 
 SMALL: dict[str, Any] = {
     "d_model": 16, "d_proj": 8, "d_emb": 8, "encoder_feedforward": 16, "shift_groups": 4,
@@ -29,11 +30,15 @@ KINDS = ["motar", "mtn", "lgt", "none"]
 
 def module_of(kind: str, **more: Any) -> Any:
     torch.manual_seed(0)
-    return temporal_module(ModelConfig.model_validate(SMALL | {"temporal": kind} | more))
+    return temporal_module(RefineVADConfig.model_validate(SMALL | {"temporal": kind} | more))
+
+
+def small_model(**more: Any) -> RefineVAD:
+    return RefineVAD(RefineVADConfig.model_validate(SMALL | more), task({"text": 6}, 3))
 
 
 def test_they_have_the_published_number_of_parameters() -> None:
-    modules = temporal_modules(ModelConfig(), "mtn", "lgt", "none")
+    modules = temporal_modules(RefineVADConfig(), "mtn", "lgt", "none")
     sizes = {kind: sum(p.numel() for p in module.parameters()) for kind, module in modules.items()}
     assert sizes["mtn"] == 3_321_888
     assert sizes["lgt"] == 18_625_537
@@ -57,10 +62,12 @@ def test_padding_changes_nothing_for_valid_segments(kind: str, training: bool) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_weight_that_is_used_has_a_gradient(kind: str) -> None:
     torch.manual_seed(0)
-    model = RefineVAD(ModelConfig.model_validate(SMALL | {"temporal": kind}), {"text": 6}, 3)
+    model = RefineVAD(
+        RefineVADConfig.model_validate(SMALL | {"temporal": kind}), task({"text": 6}, 3)
+    )
     if isinstance(model.motar, MTN):  # at its start the block passes nothing on
         torch.nn.init.normal_(model.motar.whole.norm.weight)
-    output = model(torch.randn(4, 9, 6), labels=torch.eye(4)[:, :3].bool())
+    output = model.outputs(torch.randn(4, 9, 6), labels=torch.eye(4)[:, :3].bool())
     (output.logits.square().sum() + output.mu.sum()).backward()
     without = [n for n, p in model.motar.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == (["scale"] if kind == "lgt" else [])  # counted by the paper, used nowhere
@@ -147,7 +154,9 @@ def test_positions_are_the_table_at_32_and_stretched_elsewhere() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_videos_can_be_scored(kind: str) -> None:
     torch.manual_seed(0)
-    model = RefineVAD(ModelConfig.model_validate(SMALL | {"temporal": kind}), {"text": 6}, 3)
+    model = RefineVAD(
+        RefineVADConfig.model_validate(SMALL | {"temporal": kind}), task({"text": 6}, 3)
+    )
     rng = np.random.default_rng(0)
     features = rng.standard_normal((50, 1, 6)).astype(np.float16)
     scores, probs = score_snippets(model, features, np.array([0, 1, 13, 50]))
@@ -158,14 +167,16 @@ def test_whole_videos_can_be_scored(kind: str) -> None:
 
 def test_impossible_widths_are_named() -> None:
     with pytest.raises(ValidationError, match="d_model = 20 is not divisible by 8"):
-        ModelConfig(d_model=20, temporal="mtn")
-    ModelConfig(d_model=20, d_proj=7, injection="none")
+        RefineVADConfig(d_model=20, temporal="mtn")
+    RefineVADConfig(d_model=20, d_proj=7, injection="none")
 
 
 def test_no_injection_leaves_the_segments_alone() -> None:
     torch.manual_seed(0)
-    model = RefineVAD(ModelConfig.model_validate(SMALL | {"injection": "none"}), {"text": 6}, 3)
-    output = model(torch.randn(2, 5, 6))
+    model = RefineVAD(
+        RefineVADConfig.model_validate(SMALL | {"injection": "none"}), task({"text": 6}, 3)
+    )
+    output = model.outputs(torch.randn(2, 5, 6))
     assert torch.equal(output.x_ca, output.x_tc)
     assert output.category_logits.shape == (2, 3, 2)
 
@@ -196,7 +207,7 @@ def test_costs_are_counted() -> None:
     module = torch.nn.Module()
     module.forward = wrapped  # type: ignore[method-assign]
     assert flops(module, torch.zeros(1, 4, 10)) == 2 * 4 * 10 * 20
-    small = ModelConfig.model_validate(SMALL)
+    small = RefineVADConfig.model_validate(SMALL)
     found = costs(temporal_modules(small), width=small.d_model, batches=(2,), repeats=1)
     assert [c.name for c in found] == ["motar", "mtn", "lgt"]
     for cost in found:

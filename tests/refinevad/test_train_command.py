@@ -16,7 +16,7 @@ from refinevad.data import prepare
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import test_metrics as metrics_of_test_set
 from refinevad.models import checkpoint
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.run_config import load_config
 
 STUDY = """\
@@ -144,10 +144,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_help_lists_every_key_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(["--help"]) == 0
     text = capsys.readouterr().out
-    for section, model in (("data", DataConfig), ("model", ModelConfig), ("train", TrainConfig)):
+    for section, model in (
+        ("data", DataConfig),
+        ("model", RefineVADConfig),
+        ("train", TrainConfig),
+    ):
         for name in model.model_fields:
             assert f"\n  {section}.{name}" in text
-    assert "train.lambda_reg = 8e-05\n      [g] Weight of smoothness" in text
+    assert "model.lambda_reg = 8e-05  (refinevad)\n      [g] Weight of smoothness" in text
 
 
 def test_a_table_aligns_numbers_to_the_right() -> None:

@@ -14,11 +14,12 @@ from refinevad.data import validation_split
 from refinevad.errors import InputError
 from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video_metrics
 from refinevad.evaluation.scores import score_segments, score_test
-from refinevad.models import RefineVAD
+from refinevad.models.refinevad.model import RefineVAD
 from refinevad.run_config import Config
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.schedule import learning_rate
+from tests.support.detectors import task
 from tests.support.tiny_store import tiny_store
 
 TEST = ObjectiveConfig(metric="auc", split="test")
@@ -90,7 +91,7 @@ def test_the_returned_weights_are_those_of_the_selected_epoch() -> None:
     result = _train(_config(epochs=8, lr=0.02), seed=3)
     assert result.selected_epoch < 8, "choose a seed whose best epoch is not the last"
     store, config = tiny_store(), _config()
-    model = RefineVAD(config.model, store.widths, len(store.categories))
+    model = RefineVAD(config.model, task(store.widths, len(store.categories)))
     assert result.model_state is not None
     model.load_state_dict(result.model_state)
 
@@ -152,10 +153,10 @@ def test_on_validation_the_split_seed_alone_decides_who_is_held_out() -> None:
     run = TrainingRun(tiny_store(), _config(), seed=1, split_seed=1, runtime=CPU)
     assert run._batches.steps_per_epoch == (16 - 5) // 4
     held = [
-        TrainingRun(tiny_store(), _config(), seed=s, split_seed=7, runtime=CPU)._held_out.tolist()
+        TrainingRun(tiny_store(), _config(), seed=s, split_seed=7, runtime=CPU)._judge.held_out
         for s in (1, 2)
     ]
-    assert held[0] == held[1] != run._held_out.tolist()
+    assert held[0].tolist() == held[1].tolist() != run._judge.held_out.tolist()
 
 
 def test_both_ends_carry_the_floor() -> None:
@@ -219,9 +220,10 @@ def test_a_finished_run_cannot_go_on_and_an_unfinished_one_has_no_result() -> No
 def test_balanced_class_weights_are_negatives_over_positives_of_training_videos() -> None:
     config = _config(class_weights="balanced")
     run = TrainingRun(tiny_store(), config, seed=1, split_seed=1, objective=TEST, runtime=CPU)
-    assert run._class_weights is not None
+    assert isinstance(run._model, RefineVAD)
+    assert run._model._class_weights is not None
     # 32 videos: 6 Abuse, 5 Arson, 5 Fighting.
-    np.testing.assert_allclose(run._class_weights, [26 / 6, 27 / 5, 27 / 5], rtol=1e-6)
+    np.testing.assert_allclose(run._model._class_weights, [26 / 6, 27 / 5, 27 / 5], rtol=1e-6)
 
 
 def test_the_learning_rate_warms_up_linearly_and_falls_as_half_a_cosine() -> None:

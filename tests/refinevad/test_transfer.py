@@ -12,12 +12,15 @@ from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.errors import InputError
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import test_metrics as metrics_of
-from refinevad.models import RefineVAD, checkpoint
-from refinevad.models.refinevad.transfer import take_categories
+from refinevad.models import checkpoint
+from refinevad.models.base import Detector
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
 from refinevad.run_config import Config
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.zero_shot import ZeroShotRun
+from tests.support.detectors import task
 from tests.support.tiny_store import tiny_store
 
 CPU = Runtime(device="cpu", precision="fp32")
@@ -32,7 +35,7 @@ CONFIG = Config.model_validate(
 )  # fmt: skip
 
 
-def source_of(result: RunResult) -> tuple[RefineVAD, checkpoint.Meta]:
+def source_of(result: RunResult) -> tuple[Detector, checkpoint.Meta]:
     assert result.model_state is not None
     store = tiny_store()
     content = checkpoint.dumps(
@@ -47,7 +50,7 @@ def trained(seed: int = 1, **options: Any) -> RunResult:
 
 def test_frozen_categories_are_the_sources_and_stay_so() -> None:
     source, _ = source_of(trained())
-    run = TrainingRun(tiny_store(), CONFIG, seed=2, split_seed=1, runtime=CPU, categories_of=source)
+    run = TrainingRun(tiny_store(), CONFIG, seed=2, split_seed=1, runtime=CPU, frozen_from=source)
     curve = []
     while not run.done:
         curve.append(run.run_epoch())
@@ -68,8 +71,9 @@ def test_frozen_categories_are_the_sources_and_stay_so() -> None:
 def test_categories_may_be_others_in_number() -> None:
     torch.manual_seed(0)
     store = tiny_store()
-    source = RefineVAD(CONFIG.model, store.widths, len(store.categories) + 3)
-    run = TrainingRun(store, CONFIG, seed=2, split_seed=1, runtime=CPU, categories_of=source)
+    assert isinstance(CONFIG.model, RefineVADConfig)
+    source = RefineVAD(CONFIG.model, task(store.widths, len(store.categories) + 3))
+    run = TrainingRun(store, CONFIG, seed=2, split_seed=1, runtime=CPU, frozen_from=source)
     while not run.done:
         run.run_epoch()
     state = run.result().model_state
@@ -80,8 +84,9 @@ def test_categories_may_be_others_in_number() -> None:
 def test_other_widths_are_refused() -> None:
     store = tiny_store()
     wide = CONFIG.model.model_copy(update={"d_emb": 16})
+    model = RefineVAD(CONFIG.model, task(store.widths, 3))
     with pytest.raises(InputError, match="d_emb = 16, this model 8"):
-        take_categories(RefineVAD(CONFIG.model, store.widths, 3), RefineVAD(wide, store.widths, 3))
+        model.take_frozen(RefineVAD(wide, task(store.widths, 3)))
 
 
 def test_zero_shot_is_the_source_scored_as_it_is() -> None:

@@ -14,13 +14,15 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
-from refinevad.models import RefineVAD, checkpoint
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
 from tests.security.malice import call, refusal
 from tests.support.datasets import Benchmark, benchmark
+from tests.support.detectors import task
 from tests.support.workspace import SMALL_STUDY
 
-MODEL = ModelConfig(d_model=8, d_proj=4, d_emb=4, encoder_feedforward=8)
+MODEL = RefineVADConfig(d_model=8, d_proj=4, d_emb=4, encoder_feedforward=8)
 
 
 def config(bench: Benchmark) -> str:
@@ -240,13 +242,13 @@ def test_a_store_that_lies_is_refused(tmp_path: Path, lie: Lie) -> None:
 
 def hostile_checkpoint(path: Path, header: str) -> None:
     """Good weights under a header that claims something else."""
-    state = RefineVAD(MODEL, {"visual": 6}, 2).state_dict()
+    state = RefineVAD(MODEL, task({"visual": 6}, 2)).state_dict()
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     save_file(tensors, path, metadata={"refinevad": header})
 
 
 def claims(**changes: Any) -> str:
-    model = {key: changes.pop(key) for key in list(changes) if key in ModelConfig.model_fields}
+    model = {key: changes.pop(key) for key in list(changes) if key in RefineVADConfig.model_fields}
     content = {
         "version": checkpoint.FORMAT_VERSION,
         "model": MODEL.model_dump(mode="json") | model,

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from refinevad.models import RefineVAD, checkpoint
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.refinevad.model import RefineVAD
 from tests.security.malice import (
     ARRAYS,
     CHECKPOINTS,
@@ -23,6 +24,7 @@ from tests.security.malice import (
     torch_pickle,
 )
 from tests.support.datasets import LAYOUTS, Layout, benchmark, write_text_features
+from tests.support.detectors import task
 from tests.support.workspace import REPOSITORY, SMALL_STUDY
 
 Writer = Callable[[Path, Path], None]
@@ -41,8 +43,8 @@ def study_file(folder: Path, data: object) -> Path:
 
 
 def weights(path: Path) -> None:
-    config = ModelConfig(d_model=8, d_proj=4, d_emb=4, encoder_feedforward=8)
-    model = RefineVAD(config, {"visual": 6}, 2)
+    config = RefineVADConfig(d_model=8, d_proj=4, d_emb=4, encoder_feedforward=8)
+    model = RefineVAD(config, task({"visual": 6}, 2))
     checkpoint.save(
         path, model.state_dict(), model=config, categories=("A", "B"), widths={"visual": 6}
     )

@@ -1,18 +1,46 @@
-"""The knobs of RefineVAD."""
+"""The knobs of RefineVAD: model and losses.
+
+Letters in brackets point to the rows of ``docs/paper.md``, which says what the paper leaves open
+and what we decided.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refinevad.config.section import Dropout, Fraction, Positive, Section, Width
+from refinevad.config.detector import DetectorConfig
+from refinevad.config.section import Dropout, Fraction, NonNegative, Positive, Width
 
 Temporal = Literal["motar", "mtn", "lgt", "none"]
 
 
-class ModelConfig(Section):
+LOSS_FIELDS = (
+    "lambda_cat",
+    "lambda_gmm",
+    "lambda_reg",
+    "mil_top_k",
+    "mil_margin",
+    "gmm",
+    "gmm_beta",
+    "class_weights",
+)
+"""Fields that stood in the section ``train`` up to version 0.3; they are hashed as if there."""
+
+
+class RefineVADConfig(DetectorConfig):
     """Fusion -> MoTAR -> CORE -> scores. Paper: arXiv 2511.13204."""
+
+    name: Literal["refinevad"] = "refinevad"
+    """Which detector this section describes."""
+
+    dependent: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("d_model", "encoder_heads", "shift_groups", "temporal"),
+        ("d_proj", "injection_heads", "injection"),
+    )
+    transferable: ClassVar[tuple[str, ...]] = ("core",)
 
     fusion: Literal["concat", "visual", "text"] = "concat"
     """[a1] Modalities the model sees; `concat` is all the data set has, then Linear(d_in, D)."""
@@ -78,6 +106,24 @@ class ModelConfig(Section):
     injection_heads: Width = 4
     """[d3] Heads of the cross-attention; must divide d_proj."""
 
+    # Losses: L_MIL + lambda_cat L_cat + lambda_gmm L_GMM + lambda_reg L_reg.
+    lambda_cat: NonNegative = 0.5
+    """Weight of the category loss L_cat. Searched."""
+    lambda_gmm: NonNegative = 0.1
+    """Weight of the Gaussian-mixture loss L_GMM. Searched."""
+    lambda_reg: NonNegative = 8e-5
+    """[g] Weight of smoothness + sparsity of abnormal videos' scores. Searched."""
+    mil_top_k: Annotated[int, Field(ge=1)] | None = None
+    """[e] Segments a video is judged by. None: T // 16 + 1."""
+    mil_margin: Positive = 1.0
+    """[e] Margin of the all-pairs hinge."""
+    gmm: Literal["mixture", "moments"] = "mixture"
+    """[f] Category mixture of Gaussians with learnt mu, sigma; or the moments of the scores."""
+    gmm_beta: Positive = 0.7
+    """[f] beta of the Gaussians (LEC-VAD, arXiv 2506.13095)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """[d4] Weight of a category in L_cat: 1, or negatives / positives of the training videos."""
+
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
         if self.d_model % self.encoder_heads:
@@ -97,3 +143,13 @@ class ModelConfig(Section):
                 f"shift_groups = {self.shift_groups} is more than d_model = {self.d_model}"
             )
         return self
+
+    def check_data(self, widths: Mapping[str, int]) -> None:
+        if self.fusion != "concat" and self.fusion not in widths:
+            raise ValueError(
+                f"fusion = {self.fusion}, but the data have only {' and '.join(widths)} features; "
+                "use concat"
+            )
+
+    def least_tensors(self) -> int:
+        return self.encoder_layers

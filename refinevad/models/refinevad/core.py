@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from refinevad.layers.dropout import Dropout
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.injection import INJECTIONS
 
 NORMAL, ANOMALOUS = 0, 1
@@ -61,7 +61,7 @@ def category_weights(
 class CategoryClassifier(nn.Module):
     """z ``(B, C, 2)`` from the segments, pooled by their rough scores."""
 
-    def __init__(self, config: ModelConfig, n_categories: int) -> None:
+    def __init__(self, config: RefineVADConfig, n_categories: int) -> None:
         super().__init__()
         self.pooling = config.pooling
         self.hidden = nn.Linear(config.d_model, config.d_proj)
@@ -103,7 +103,7 @@ class GaussianHead(nn.Module):
     linear map is the map of the average, so it is applied once per video.
     """
 
-    def __init__(self, config: ModelConfig, n_categories: int) -> None:
+    def __init__(self, config: RefineVADConfig, n_categories: int) -> None:
         super().__init__()
         self.head = nn.Linear(config.d_model + config.d_emb, 2 * n_categories)
 
@@ -131,7 +131,7 @@ class Refined(NamedTuple):
 class CORE(nn.Module):
     """Classify, mix the prototypes, inject."""
 
-    def __init__(self, config: ModelConfig, n_categories: int) -> None:
+    def __init__(self, config: RefineVADConfig, n_categories: int) -> None:
         super().__init__()
         self.threshold = config.threshold
         self.weights = config.category_weights

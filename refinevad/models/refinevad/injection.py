@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinevad.layers.dropout import Dropout
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 
 
 class PrototypeQuery(nn.Module):
@@ -25,7 +25,7 @@ class PrototypeQuery(nn.Module):
     key has no bias: it would add the same number to every segment, which softmax ignores.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.heads = config.injection_heads
         self.query = nn.Linear(config.d_emb, config.d_proj)
@@ -52,7 +52,7 @@ class PrototypeQuery(nn.Module):
 class CrossAttention(nn.Module):
     """X^ca = X^tc + C for every t (eq. 14): a calibration of the whole video."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.attention = PrototypeQuery(config)
 
@@ -64,7 +64,7 @@ class CrossAttention(nn.Module):
 class LinearInjection(nn.Module):
     """X^ca = X^tc + W v (eq. 10): the prototype alone, without a look at the video."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.project = nn.Linear(config.d_emb, config.d_model)
 
@@ -79,7 +79,7 @@ class AddNorm(nn.Module):
     The feed-forward part has the width and dropout of the temporal encoder's.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.attention = PrototypeQuery(config)
         self.norm_attention = nn.LayerNorm(config.d_model)
@@ -106,7 +106,7 @@ class SegmentQuery(nn.Module):
     ``add_zero_attn``): a head takes ``softmax([q_t . k, 0])[0] = sigmoid(q_t . k)`` of it.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.heads = config.injection_heads
         self.query = nn.Linear(config.d_model, config.d_proj)
@@ -125,7 +125,7 @@ class SegmentQuery(nn.Module):
 class NoInjection(nn.Module):
     """X^ca = X^tc: what is known of categories does not reach the scores."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
 
     def forward(self, x: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -141,4 +141,4 @@ INJECTIONS: dict[
     "segment_query": SegmentQuery,
     "none": NoInjection,
 }
-"""Strategy by its name in :class:`refinevad.config.ModelConfig`."""
+"""Strategy by its name in :class:`refinevad.config.RefineVADConfig`."""

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from refinevad.config.training import TrainConfig
 from refinevad.layers.mil import mil_loss, regulariser, top_k_mean
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import ANOMALOUS, NORMAL
-from refinevad.models.refinevad.model import Output
+from refinevad.models.refinevad.output import Output
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Losses:
     reg: Tensor
 
 
-def objective(
-    output: Output, labels: Tensor, config: TrainConfig, class_weights: Tensor | None = None
+def training_loss(
+    output: Output, labels: Tensor, config: RefineVADConfig, class_weights: Tensor | None = None
 ) -> Losses:
     """The training loss of a batch.
 
@@ -84,6 +84,12 @@ def category_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None) 
     if class_weights is not None:
         bce = bce * torch.where(labels, class_weights, 1.0)
     return bce.sum(dim=1).mean()
+
+
+def balanced_class_weights(labels: Tensor) -> Tensor:
+    """``(C,)`` negatives / positives of ``(N, C)`` labels; 1 for a category without a video."""
+    positives = labels.sum(0).float()
+    return torch.where(positives > 0, (len(labels) - positives) / positives.clamp(min=1), 1.0)
 
 
 def mixture(output: Output, beta: float) -> Tensor:

@@ -3,75 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from refinevad.config.detector import DetectorConfig
 from refinevad.errors import InputError
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.layers.mil import top_k_mean
+from refinevad.models.base import Batch, Detector, Prediction, Split, Task
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import CORE
+from refinevad.models.refinevad.losses import balanced_class_weights, training_loss
+from refinevad.models.refinevad.output import Output
 from refinevad.models.refinevad.scorer import SnippetScorer
 from refinevad.models.refinevad.temporal import along_time, temporal_module
 
-
-@dataclass(frozen=True)
-class Output:
-    """What a forward pass computes. B videos, T segments, C categories, D channels."""
-
-    logits: Tensor
-    """``(B, T)`` final anomaly logits, float32."""
-    scores: Tensor
-    """``(B, T)`` their sigmoid; 0 where padded."""
-    rough_logits: Tensor
-    """``(B, T)`` logits before CORE: the weights of its pooling."""
-    category_logits: Tensor
-    """z ``(B, C, 2)``: ``[..., 0]`` normal, ``[..., 1]`` anomalous."""
-    category_probs: Tensor
-    """p_c ``(B, C)``."""
-    category_weights: Tensor
-    """w_c ``(B, C)``, eq. 6; sums to one."""
-    x_tc: Tensor
-    """X^tc ``(B, T, D)``, the temporal module's output."""
-    x_ca: Tensor
-    """X^ca ``(B, T, D)``, CORE's output."""
-    mu: Tensor
-    """``(B, C)`` centres of the Gaussians, as a share of the video's length."""
-    sigma: Tensor
-    """``(B, C)`` their widths, likewise."""
-    shift: Tensor
-    """s_t ``(B, T)`` int64: channels taken from each neighbour; 0 where padded."""
-    mask: Tensor
-    """``(B, T)`` bool: valid segments."""
+_SHARED = ("d_model", "d_proj", "d_emb")
+"""What shapes the category head and the prototypes."""
 
 
-class RefineVAD(nn.Module):
+class RefineVAD(Detector):
     """RefineVAD of arXiv 2511.13204 with the decisions of ``docs/paper.md``.
 
     Args:
         config: every knob.
-        widths: feature width of each modality (``visual``, ``text``), in the order in which the
-            input concatenates them.
-        n_categories: C.
+        task: feature widths and categories of the data set.
 
     Raises:
         InputError: ``config.fusion`` names a modality that the data set does not have.
     """
 
-    def __init__(self, config: ModelConfig, widths: Mapping[str, int], n_categories: int) -> None:
-        super().__init__()
-        self.config = config
-        self.width = sum(widths.values())
-        self.channels = _channels(config.fusion, widths)
-        self.fuse = nn.Linear(len(range(self.width)[self.channels]), config.d_model)
+    Config = RefineVADConfig
+    loss_names: ClassVar[tuple[str, ...]] = ("loss", "mil", "cat", "gmm", "reg")
+    config: RefineVADConfig
+
+    def __init__(self, config: RefineVADConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.channels = _channels(config.fusion, task.widths)
+        self.fuse = nn.Linear(len(range(task.width)[self.channels]), config.d_model)
         self.motar = temporal_module(config)  # whatever it is: the name is that of the weights
         self.scorer = SnippetScorer(config)
-        self.core = CORE(config, n_categories)
+        self.core = CORE(config, len(task.categories))
+        self._class_weights: Tensor | None = None
 
-    def forward(
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Prediction:
+        """Scores, category probabilities, and how far the shift goes in each video."""
+        found = self.outputs(x, mask)
+        shift = found.shift.float()
+        return Prediction(
+            found.scores,
+            found.category_probs,
+            diagnostics={
+                "shift/s_mean": shift.mean(1),
+                "shift/s_span": shift.amax(1) - shift.amin(1),
+            },
+        )
+
+    def outputs(
         self, x: Tensor, mask: Tensor | None = None, labels: Tensor | None = None
     ) -> Output:
-        """Score every segment.
+        """Everything that a pass computes.
 
         Args:
             x: features ``(B, T, sum of widths)``, float.
@@ -82,11 +74,7 @@ class RefineVAD(nn.Module):
         Raises:
             InputError: the features have another width than the model was built for.
         """
-        if x.shape[-1] != self.width:
-            raise InputError(
-                f"features are {x.shape[-1]} wide, but the model was built for {self.width}: "
-                "use the features it was trained on"
-            )
+        self.require_width(x)
         x_tc, shift = along_time(self.motar, self.fuse(x[..., self.channels]), mask)
         rough_logits = self.scorer(x_tc, "rough", mask)
         refined = self.core(x_tc, rough_logits, mask, labels)
@@ -106,6 +94,51 @@ class RefineVAD(nn.Module):
             mask=mask,
             **refined._asdict(),
         )
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The four losses; with frozen categories labels have no index, and L_cat is left out."""
+        config, labels = self.config, batch.labels
+        if self.core.frozen:
+            config = config.model_copy(update={"lambda_cat": 0.0})
+        outputs = self.outputs(batch.x, labels=None if self.core.frozen else labels)
+        found = training_loss(outputs, labels, config, self._class_weights)
+        return {
+            "loss": found.total,
+            "mil": found.mil,
+            "cat": found.cat,
+            "gmm": found.gmm,
+            "reg": found.reg,
+        }
+
+    def prepare(self, split: Split) -> None:
+        """Counts the categories, where ``class_weights`` asks for it."""
+        if self.config.class_weights == "balanced" and not self.core.frozen:
+            self._class_weights = balanced_class_weights(split.labels)
+
+    @classmethod
+    def video_scores(cls, scores: Tensor, config: DetectorConfig) -> Tensor:
+        """The mean of the ``mil_top_k`` largest scores, as L_MIL has it."""
+        assert isinstance(config, RefineVADConfig)
+        mask = torch.ones_like(scores, dtype=torch.bool)
+        return top_k_mean(scores, mask, config.mil_top_k)
+
+    def take_frozen(self, source: Detector) -> None:
+        """Takes category head and prototypes of another RefineVAD (the paper's Table 4)."""
+        if not isinstance(source, RefineVAD):
+            raise InputError(
+                f"the checkpoint whose categories are taken is of {source.config.name}; "
+                "give one of refinevad"
+            )
+        for name in _SHARED:
+            ours, theirs = getattr(self.config, name), getattr(source.config, name)
+            if ours != theirs:
+                raise InputError(
+                    f"the checkpoint whose categories are taken has {name} = {theirs}, this model "
+                    f"{ours}; give both the same"
+                )
+        self.core.classifier.load_state_dict(source.core.classifier.state_dict())
+        self.core.prototypes.load_state_dict(source.core.prototypes.state_dict())
+        self.core.freeze_categories()
 
 
 def _channels(fusion: str, widths: Mapping[str, int]) -> slice:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from refinevad.layers.dropout import Dropout
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.shift import adaptive_shift, shift_size
 
 NORM_EPS = 1e-12
@@ -70,7 +70,7 @@ class ShiftRate(nn.Module):
     a fifth of a channel, and the floor of eq. 2 would turn rounding into a different shift.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.kind = config.motion
         width = 1 if config.motion == "scalar" else config.d_model
@@ -88,7 +88,7 @@ class ShiftRate(nn.Module):
             return rate.expand(x.shape[:2])
 
 
-def encoder_layer(config: ModelConfig) -> nn.TransformerEncoderLayer:
+def encoder_layer(config: RefineVADConfig) -> nn.TransformerEncoderLayer:
     """Torch's post-norm layer, with our dropout wherever it has a module for it. [a5]"""
     layer = nn.TransformerEncoderLayer(
         config.d_model,
@@ -105,7 +105,7 @@ def encoder_layer(config: ModelConfig) -> nn.TransformerEncoderLayer:
 class MoTAR(nn.Module):
     """Adaptive shift, then the temporal encoder: ``(B, T, D) -> X^tc (B, T, D)``."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         self.shift = config.shift
         self.constant = config.shift_constant

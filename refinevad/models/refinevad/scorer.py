@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from refinevad.layers.batch_norm import masked_batch_norm
 from refinevad.layers.dropout import Dropout
-from refinevad.models.refinevad.config import ModelConfig
+from refinevad.models.refinevad.config import RefineVADConfig
 
 Pass = Literal["rough", "final"]
 """``rough`` scores MoTAR's output (it weighs the pooling), ``final`` scores CORE's."""
@@ -41,7 +41,7 @@ class TwoPassBatchNorm(nn.Module):
 class SnippetScorer(nn.Module):
     """Anomaly logits of segments; the weights are those of both passes."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: RefineVADConfig) -> None:
         super().__init__()
         widths = (config.d_model, 512, 128)
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))

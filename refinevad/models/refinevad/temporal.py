@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from refinevad.layers.lgt import LGTAdapter
 from refinevad.layers.mtn import MTN
-from refinevad.models.refinevad.config import ModelConfig, Temporal
+from refinevad.models.refinevad.config import RefineVADConfig, Temporal
 from refinevad.models.refinevad.motar import MoTAR
 
 
@@ -19,7 +19,7 @@ class Unchanged(nn.Module):
         return x
 
 
-def temporal_module(config: ModelConfig) -> nn.Module:
+def temporal_module(config: RefineVADConfig) -> nn.Module:
     """The module that ``config.temporal`` names."""
     if config.temporal == "motar":
         return MoTAR(config)
@@ -28,7 +28,7 @@ def temporal_module(config: ModelConfig) -> nn.Module:
     return LGTAdapter(config.d_model) if config.temporal == "lgt" else Unchanged()
 
 
-def temporal_modules(config: ModelConfig, *names: Temporal) -> dict[str, nn.Module]:
+def temporal_modules(config: RefineVADConfig, *names: Temporal) -> dict[str, nn.Module]:
     """The named modules, by default the paper's three, with the other knobs of ``config``."""
     return {
         name: temporal_module(config.model_copy(update={"temporal": name}))

@@ -1,0 +1,187 @@
+"""The interface of a detector: what the trainer, the scorer and the tables know of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from refinevad.config.detector import DetectorConfig
+from refinevad.errors import InputError
+from refinevad.layers.mil import top_k_mean
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a detector is built for."""
+
+    widths: Mapping[str, int]
+    """Modality -> feature width, in the order in which the input concatenates them."""
+    categories: tuple[str, ...]
+    """C names of anomaly categories."""
+    category_embeddings: Path | None = None
+    """Text embeddings of the categories, for detectors that use them."""
+
+    @property
+    def width(self) -> int:
+        """Width D of the input, all modalities concatenated."""
+        return sum(self.widths.values())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training videos of equal length, in no meaningful order."""
+
+    x: Tensor
+    """``(B, T, D)`` features, float32."""
+    labels: Tensor
+    """``(B, C)`` bool; no label: a normal video."""
+
+    @property
+    def abnormal(self) -> Tensor:
+        """``(B,)`` bool."""
+        return self.labels.any(dim=1)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a detector says of B videos of T segments."""
+
+    scores: Tensor
+    """``(B, T)`` in [0, 1], float32; 0 where padded."""
+    category_probs: Tensor | None = None
+    """``(B, C)`` probability of each category; None: the detector knows no categories."""
+    class_probs: Tensor | None = None
+    """``(B, T, C + 1)`` probability of each class of a segment, normal first; sums to 1. None:
+    the detector names no classes in time."""
+    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
+    """Metric name -> ``(B,)``; their means are logged with every evaluation."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The part of the training videos that a detector may learn from."""
+
+    features: Tensor
+    """``(N, crops, T, D)`` of all training videos, any float type, on the run's device."""
+    videos: Tensor
+    """``(M,)`` int64 on the CPU: rows of ``features`` that belong to the part."""
+    labels: Tensor
+    """``(M, C)`` bool, on the run's device."""
+
+
+class Detector(nn.Module, ABC):
+    """A detector that is trained by gradient steps.
+
+    A subclass stands in ``models/<name>/model.py`` and has a line in ``models/registry.py``. It
+    must pass ``refinevad.testing.detectors.DetectorContract``, which the tests run over the
+    registry.
+
+    Args:
+        config: Its section of the study file.
+        task: What it is built for.
+    """
+
+    Config: ClassVar[type[DetectorConfig]]
+    loss_names: ClassVar[tuple[str, ...]] = ("loss",)
+    """Keys of :meth:`losses` in their order; ``loss`` carries the gradient."""
+
+    config: DetectorConfig
+    task: Task
+
+    def __init__(self, config: DetectorConfig, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task
+
+    @abstractmethod
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Prediction:
+        """Scores every segment. No label ever gets here.
+
+        Args:
+            x: ``(B, T, D)`` features, float32.
+            mask: ``(B, T)`` bool, True where valid, at least one a video. None: everywhere.
+
+        Raises:
+            InputError: The features have another width than the detector was built for.
+        """
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The training losses of a batch: scalars named ``loss_names``.
+
+        ``loss`` is their weighted sum; the others are unweighted, for the curve.
+        """
+
+    def prepare(self, split: Split) -> None:
+        """Looks at the training part once, before the first epoch."""
+
+    @classmethod
+    def video_scores(cls, scores: Tensor, config: DetectorConfig) -> Tensor:
+        """What a video is judged by in validation: ``(N, T)`` segment scores to ``(N,)``.
+
+        By default the mean of the T // 16 + 1 largest.
+        """
+        return top_k_mean(scores, torch.ones_like(scores, dtype=torch.bool))
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of the optimiser; by default one."""
+        return [{"params": list(self.parameters())}]
+
+    def take_frozen(self, source: Detector) -> None:
+        """Takes the transferable parts of a detector of another data set, and freezes them.
+
+        This detector was built for the categories of ``source``; labels of the data set that it
+        is trained on then have no index.
+
+        Raises:
+            InputError: The detector has no transferable part, or the two do not fit.
+        """
+        raise InputError(
+            f"{self.config.name} has no part that can be taken from another data set and frozen"
+        )
+
+    def resize_for(self, state: Mapping[str, Tensor]) -> None:
+        """Makes room for weights whose sizes were learnt; most detectors have none.
+
+        Raises:
+            RuntimeError: The tensors do not fit each other.
+        """
+
+    def require_width(self, x: Tensor) -> None:
+        """Raises InputError where features have another width than the detector was built for."""
+        if x.shape[-1] != self.task.width:
+            raise InputError(
+                f"features are {x.shape[-1]} wide, but the model was built for {self.task.width}: "
+                "use the features it was trained on"
+            )
+
+
+class FittedDetector(Detector):
+    """A detector without gradient steps: what it learns lies in buffers."""
+
+    loss_names: ClassVar[tuple[str, ...]] = ()
+    trained_on: ClassVar[Literal["both", "normal"]] = "both"
+    """Which training videos :meth:`fit` is given."""
+
+    @abstractmethod
+    def fit(self, split: Split, rng: np.random.Generator) -> None:
+        """Learns from the training part; every random draw comes from ``rng``."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """None: there is nothing to train by."""
+        raise TypeError(f"{self.config.name} is fitted, not trained")
+
+    def resize_for(self, state: Mapping[str, Tensor]) -> None:
+        """Gives every buffer the shape of its tensor in ``state``."""
+        for name, buffer in list(self.named_buffers()):
+            if name in state and state[name].shape != buffer.shape:
+                owner, _, leaf = name.rpartition(".")
+                empty = torch.empty_like(state[name], device=buffer.device)
+                self.get_submodule(owner).register_buffer(leaf, empty)

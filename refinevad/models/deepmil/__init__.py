@@ -1,0 +1,1 @@
+"""Deep MIL ranking (Sultani, Chen and Shah, CVPR 2018)."""

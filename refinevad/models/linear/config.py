@@ -1,0 +1,21 @@
+"""The knobs of the linear detector."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refinevad.config.detector import DetectorConfig
+from refinevad.config.section import NonNegative
+
+
+class LinearConfig(DetectorConfig):
+    """Top-k logistic regression: one weight per feature."""
+
+    name: Literal["linear"] = "linear"
+    """Which detector this section describes."""
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    """Segments a video is judged by in training. None: T // 16 + 1."""
+    l2: NonNegative = 0.0
+    """Weight of the squared Euclidean norm of the weights, beside `train.weight_decay`."""

@@ -1,0 +1,68 @@
+"""The detectors there are: one line each. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from refinevad.config.detector import DetectorConfig
+from refinevad.models.deepmil.config import DeepMILConfig
+from refinevad.models.linear.config import LinearConfig
+from refinevad.models.ocsvm.config import OneClassSVMConfig
+from refinevad.models.refinevad.config import RefineVADConfig
+
+if TYPE_CHECKING:
+    from refinevad.models.base import Detector
+
+DEFAULT = "refinevad"
+"""The detector of a study file that names none."""
+
+CONFIGS: dict[str, type[DetectorConfig]] = {
+    config.model_fields["name"].default: config
+    for config in (
+        RefineVADConfig,
+        LinearConfig,
+        DeepMILConfig,
+        OneClassSVMConfig,
+    )
+}
+"""``model.name`` -> the detector's section."""
+
+
+def detector_class(name: str) -> type[Detector]:
+    """The class of a detector, from ``refinevad.models.<name>.model``; imports torch.
+
+    Raises:
+        KeyError: There is no such detector.
+    """
+    config = CONFIGS[name]
+    module = import_module(f"refinevad.models.{name}.model")
+    for found in vars(module).values():
+        if isinstance(found, type) and getattr(found, "Config", None) is config:
+            detector: type[Detector] = found
+            return detector
+    raise KeyError(f"refinevad.models.{name}.model defines no detector of {config.__name__}")
+
+
+def config_class(model: object) -> type[DetectorConfig]:
+    """The section class that the ``model`` section of a study file asks for by its ``name``.
+
+    Raises:
+        ValueError: There is no detector of that name.
+    """
+    name = model.get("name", DEFAULT) if isinstance(model, Mapping) else DEFAULT
+    if not isinstance(name, str) or name not in CONFIGS:
+        raise ValueError(f"there is no detector {name!r}; known: {', '.join(CONFIGS)}")
+    return CONFIGS[name]
+
+
+def _by_name(value: Any) -> Any:
+    """A mapping as the section of the detector that it names."""
+    return config_class(value).model_validate(value) if isinstance(value, Mapping) else value
+
+
+AnyDetectorConfig = Annotated[SerializeAsAny[DetectorConfig], BeforeValidator(_by_name)]
+"""The ``model`` section: of the detector that its ``name`` names, by default RefineVAD."""
