@@ -21,13 +21,13 @@ from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.evaluation.scores import score_video
 from refinevad.models import checkpoint
 from refinevad.run_config import Config
+from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.runtime import resolve_runtime
 from refinevad.training.zero_shot import ZeroShotRun
 from study.config.load import load_study
 from tests.support.small_data import write_data
-from tests.support.tiny_store import tiny_store
 from tests.support.workspace import REPOSITORY
 
 FROZEN = Path(__file__).parent / "frozen"

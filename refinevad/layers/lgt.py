@@ -106,7 +106,7 @@ class LGTAdapter(nn.Module):
         self.blocks = nn.ModuleList(WindowBlock(width) for _ in range(BLOCKS))
         self.alike = GraphPair(width)
         self.near = GraphPair(width)
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.ones(()), requires_grad=False)
         """Of the distance graph: in the paper's count of parameters, and used nowhere."""
         self.out = nn.Linear(width, width)
 

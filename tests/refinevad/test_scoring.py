@@ -14,8 +14,8 @@ from refinevad.evaluation.metrics import frame_metrics
 from refinevad.evaluation.scores import score_segments, score_snippets, score_test, score_video
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.model import RefineVAD
+from refinevad.testing.tiny_store import tiny_store
 from tests.support.detectors import task
-from tests.support.tiny_store import tiny_store
 
 CONFIG = RefineVADConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4)
 torch.set_num_threads(1)

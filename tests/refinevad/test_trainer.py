@@ -16,11 +16,11 @@ from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video
 from refinevad.evaluation.scores import score_segments, score_test
 from refinevad.models.refinevad.model import RefineVAD
 from refinevad.run_config import Config
+from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.schedule import learning_rate
 from tests.support.detectors import task
-from tests.support.tiny_store import tiny_store
 
 TEST = ObjectiveConfig(metric="auc", split="test")
 CPU = Runtime(device="cpu", precision="fp32")

@@ -17,11 +17,11 @@ from refinevad.models.base import Detector
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.model import RefineVAD
 from refinevad.run_config import Config
+from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.zero_shot import ZeroShotRun
 from tests.support.detectors import task
-from tests.support.tiny_store import tiny_store
 
 CPU = Runtime(device="cpu", precision="fp32")
 CONFIG = Config.model_validate(
