@@ -24,7 +24,7 @@ from optuna.importance import (
 from study.analysis import sentences
 from study.analysis.importance import importance
 from study.ledger.records import TrialRecord
-from tests.support.known_functions import SPACE, TRUTH, additive, studied
+from tests.support.known_functions import SPACE, TRUTH, additive, view
 
 TRIALS, SPACE_FILLING = 1000, 300
 SHOWN = ("lr", "lambda_cat")
@@ -65,7 +65,7 @@ def main() -> None:
         {"seed": "", "by": "(the truth)"} | {name: f"{TRUTH[name]:.2f}" for name in SHOWN}
     ]
     for seed in range(count):
-        records = studied(additive, trials=TRIALS, space_filling=SPACE_FILLING, seed=seed)
+        records = view(additive, trials=TRIALS, space_filling=SPACE_FILLING, seed=seed)
         for row in (
             ours(records, seed),
             optunas(FanovaImportanceEvaluator(seed=seed), records),

@@ -71,7 +71,7 @@ def forecasts(folder: Path) -> list[tuple[float, float, float, float]]:
         free[worker] += record.duration_s or 0.0
         ends.append((free[worker], started, record))
     ends.sort(key=lambda end: end[0])
-    count = len(records) if file.arms else file.search.space_filling
+    count = len(records) if file.variants else file.search.space_filling
     forecaster = Forecaster(file, first_proposals(file, count))
     found = []
     every = max(1, len(ends) // MOMENTS)

@@ -20,13 +20,12 @@ from study.cli import (
     study_folder,
     study_named,
 )
-from study.reporting.importance import with_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from study.analysis.importance import Importance
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 
 
 def main(argv: list[str]) -> int:
@@ -46,27 +45,27 @@ def main(argv: list[str]) -> int:
         raise InputError("give --study NAME, or --studies A B to compare two")
     from refinevad.files import or_stop
     from study.ledger.study import read_study
-    from study.reporting.importance import print_answer, write_answer
+    from study.reporting.importance import print_importance, with_progress, write_importance
 
-    studied = read_study(study_folder(args))
-    if studied.file.arms:
+    view = read_study(study_folder(args))
+    if view.file.variants:
         raise InputError(
-            f"{studied.name} compares arms and searches nothing: "
-            f"python -m study.report --study {studied.folder}"
+            f"{view.name} compares variants and searches nothing: "
+            f"python -m study.report --study {view.folder}"
         )
-    folder = studied.folder / "importance"
+    folder = view.folder / "importance"
     if args.floor is not None:
-        studied = studied.floored(args.floor)
+        view = view.floored(args.floor)
         folder = folder.with_name(f"importance_floor_{args.floor:g}")
-    found = with_progress(console, studied, args.bootstraps)
-    print_answer(console, studied, found)
+    found = with_progress(console, view, args.bootstraps)
+    print_importance(console, view, found)
     out = args.out or folder
     with or_stop(out):
-        written = write_answer(studied, found, out)
+        written = write_importance(view, found, out)
     _say(console, "")
     _say(console, f"written: {out}/ ({', '.join(path.name for path in written)})")
     if uri is not None and args.out is None and args.floor is None:
-        _show(console, studied, found, uri)
+        _show(console, view, found, uri)
     return 0
 
 
@@ -76,18 +75,20 @@ def _compare(console: Console, args: argparse.Namespace) -> int:
     from study.reporting.agreement import print_comparison
 
     one, other = (read_study(study_named(name, args.runs)) for name in args.studies)
-    answers = [with_progress(console, studied, args.bootstraps) for studied in (one, other)]
+    from study.reporting.importance import with_progress
+
+    answers = [with_progress(console, view, args.bootstraps) for view in (one, other)]
     print_comparison(console, compare((one, other), (answers[0], answers[1])))
     return 0
 
 
-def _show(console: Console, studied: Studied, found: Importance, uri: str) -> None:
+def _show(console: Console, view: StudyView, found: Importance, uri: str) -> None:
     """Adds the answer to the study's run in MLflow, if there is one."""
     from study.tracking import TrackingUnavailable, redact, show_analysis
 
     numbers = {f"importance/{p.name}": p.shares["permutation"].value for p in found.parameters}
     try:
-        shown = show_analysis(studied, uri, numbers | {"importance_r2": found.gate.r2.value})
+        shown = show_analysis(view, uri, numbers | {"importance_r2": found.fit.r2.value})
     except TrackingUnavailable as error:
         shown = False
         print(f"MLflow cannot be reached at {redact(uri)}: {error}", file=sys.stderr)
@@ -95,7 +96,7 @@ def _show(console: Console, studied: Studied, found: Importance, uri: str) -> No
         _say(console, f"logged to the study's run in MLflow ({redact(uri)})")
     else:
         text = f"not logged: MLflow ({redact(uri)}) does not show this study"
-        _say(console, f"{text} (python -m study.publish --study {studied.folder})")
+        _say(console, f"{text} (python -m study.publish --study {view.folder})")
 
 
 def _say(console: Console, text: str) -> None:

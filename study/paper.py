@@ -1,8 +1,7 @@
 """``python -m study.paper TABLE… --space FILE``: the paper's tables and figures, from our own runs.
 
-Tables that compare arms are studies of arms: through ledger, workers, tracking and proof as any
-study, all arms with the same seeds. Started again, the command goes on; what has run is not run
-again.
+Tables that compare variants are comparison studies like any other, all variants with the same
+seeds. The same command resumes: what has run is not run again.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from refinevad.data import Store
     from study.config.study_file import StudyFile
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
     from study.reporting.card import Card
 
 TABLES = {
@@ -59,7 +58,7 @@ def main(argv: list[str]) -> int:
         file.check_against(store.widths, args.space)
     if files and not args.from_study:
         say_defaults(console, args.space, next(iter(files.values())))
-    studies: dict[str, Studied] = {}
+    studies: dict[str, StudyView] = {}
     for table, file in files.items():
         if not run_study(console, args, ["python", "-m", "study.paper", *argv], file, store):
             return cli.INTERRUPTED
@@ -73,9 +72,9 @@ def _name(args: argparse.Namespace) -> str:
 
 
 def _files(args: argparse.Namespace, wanted: list[str]) -> dict[str, StudyFile]:
-    """The studies of arms that the tables need."""
+    """The comparison studies that the tables need."""
     from study.ledger.study import read_study
-    from study.session.variants import arms_of
+    from study.session.variants import comparison_study
     from study.tables.ablations import COMPARISONS
 
     like = read_study(study_named(args.from_study, args.runs)) if args.from_study else None
@@ -83,11 +82,11 @@ def _files(args: argparse.Namespace, wanted: list[str]) -> dict[str, StudyFile]:
     if _OF_MODELS & set(wanted) and "ablation" not in needed:
         needed.insert(0, "ablation")
     return {
-        table: arms_of(
+        table: comparison_study(
             args.space,
             args.set,
             name=f"{_name(args)}_{table}",
-            arms=COMPARISONS[table].arms,
+            variants=COMPARISONS[table].variants,
             seeds=args.seeds,
             like=like,
         )
@@ -99,7 +98,7 @@ def _conclude(
     console: Console,
     folder: Path,
     wanted: list[str],
-    studies: Mapping[str, Studied],
+    studies: Mapping[str, StudyView],
     store: Store,
 ) -> None:
     """Makes, prints and keeps the cards, and writes them as a page."""
@@ -120,7 +119,7 @@ def _conclude(
         f"Tables and figures: {folder.name}",
         ["Every number is from the runs named here, on one data set."],
         {"data": f"{store.header.name}, fingerprint {store.fingerprint[:16]}…"}
-        | {table: _obtained(studied) for table, studied in studies.items()},
+        | {table: _obtained(view) for table, view in studies.items()},
         list(cards.values()),
         warning=SYNTHETIC if store.synthetic else "",
     )
@@ -131,22 +130,22 @@ def _conclude(
     say(console, f"\nwritten: {folder / 'paper.html'}, {folder / 'cards'}/ (tables, pictures)")
 
 
-def _obtained(studied: Studied) -> str:
+def _obtained(view: StudyView) -> str:
     from refinevad.models.refinevad.config import RefineVADConfig
     from study.ledger.provenance import hardware_kinds, hardware_text
     from study.ledger.records import digest
 
-    file = studied.file
+    file = view.file
     width = f"D = {file.model.d_model}, " if isinstance(file.model, RefineVADConfig) else ""
-    hardware = "; ".join(hardware_text(kind) for kind in hardware_kinds(studied.ended))
+    hardware = "; ".join(hardware_text(kind) for kind in hardware_kinds(view.ended))
     return (
-        f"study {studied.name}: {len(file.arms)} arms, {file.seeds} seeds each; {width}"
+        f"study {view.name}: {len(file.variants)} variants, {file.seeds} seeds each; {width}"
         f"{file.train.epochs} epochs, lr {file.train.lr:.3g}; {hardware}; "
-        f"digest {digest(studied.records)[:16]}…; python -m study.verify --study {studied.name}"
+        f"digest {digest(view.records)[:16]}…; python -m study.verify --study {view.name}"
     )
 
 
-def _cards(table: str, studies: Mapping[str, Studied], store: Store) -> list[Card]:
+def _cards(table: str, studies: Mapping[str, StudyView], store: Store) -> list[Card]:
     from study.tables.ablations import COMPARISONS
 
     if table in COMPARISONS:
@@ -179,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         help="study file of the data (its search is not run)",
     )
     parser.add_argument(
-        "--seeds", type=positive, default=3, metavar="N", help="of each arm (default: 3)"
+        "--seeds", type=positive, default=3, metavar="N", help="of each variant (default: 3)"
     )
     parser.add_argument(
         "--from-study", metavar="NAME", help="take model and train from a study's best trial"

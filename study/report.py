@@ -21,7 +21,7 @@ from study.cli import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
     from study.reporting.card import Card
 
 
@@ -37,72 +37,72 @@ def main(argv: list[str]) -> int:
     from study.reporting import overview
     from study.reporting.card import Card, read_cards
     from study.reporting.page import render
-    from study.reporting.variants import arms_card
+    from study.reporting.variants import variants_card
     from study.tracking import tracking_address
 
     uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
     console = Console()
-    studied = read_study(study_folder(args))
-    lead = [overview.lead(studied)]
+    view = read_study(study_folder(args))
+    lead = [overview.lead(view)]
     cards: list[Card | None]
-    own = read_cards(studied.folder, studied.meta.fingerprint)
-    if studied.file.arms:
-        compared = own or [arms_card(studied)]
+    own = read_cards(view.folder, view.meta.fingerprint)
+    if view.file.variants:
+        compared = own or [variants_card(view)]
         lead.append(compared[0].finding)
-        cards = [*compared, overview.best_card(studied), overview.test_card(studied)]
+        cards = [*compared, overview.best_card(view), overview.test_card(view)]
     else:
         try:
-            sentence, importances = _importances(console, studied, args.bootstraps)
+            sentence, importances = _importances(console, view, args.bootstraps)
             lead.append(sentence)
         except Unanswerable as error:
             text = str(error)
             importances = [Card("Which hyperparameters matter", f"{text[:1].upper()}{text[1:]}.")]
         cards = [
-            overview.best_card(studied),
-            overview.test_card(studied),
-            overview.history_card(studied),
+            overview.best_card(view),
+            overview.test_card(view),
+            overview.history_card(view),
             *importances,
-            overview.parallel_card(studied),
+            overview.parallel_card(view),
         ]
-    cards += [overview.curves_card(studied), overview.failures_card(studied)]
-    for folder in sorted(studied.folder.parent.glob("*")):  # what else is known of these data
-        if folder.resolve() != studied.folder.resolve():
-            cards += read_cards(folder, studied.meta.fingerprint)
+    cards += [overview.curves_card(view), overview.failures_card(view)]
+    for folder in sorted(view.folder.parent.glob("*")):  # what else is known of these data
+        if folder.resolve() != view.folder.resolve():
+            cards += read_cards(folder, view.meta.fingerprint)
     page = render(
-        f"Study {studied.name}",
+        f"Study {view.name}",
         lead,
-        overview.facts(studied),
+        overview.facts(view),
         [card for card in cards if card is not None],
-        warning=SYNTHETIC if studied.file.data.synthetic is not None else "",
-        source=studied.file.to_yaml(),
+        warning=SYNTHETIC if view.file.data.synthetic is not None else "",
+        source=view.file.to_yaml(),
     )
-    path = args.out or studied.folder / "report.html"
+    path = args.out or view.folder / "report.html"
     with or_stop(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, page.encode())
-    _say(console, f"{studied.name}: {lead[0]}")
+    _say(console, f"{view.name}: {lead[0]}")
     _say(console, f"written: {path} ({len(page.encode()) / 1e6:.1f} MB; open it in a browser)")
     if uri is not None and args.out is None:
-        _show(console, studied, uri)
+        _show(console, view, uri)
     return 0
 
 
-def _importances(console: Console, studied: Studied, bootstraps: int) -> tuple[str, list[Card]]:
+def _importances(console: Console, view: StudyView, bootstraps: int) -> tuple[str, list[Card]]:
     from study.analysis import sentences
     from study.reporting.importance import importance_cards, with_progress
 
-    found = with_progress(console, studied, bootstraps)
+    found = with_progress(console, view, bootstraps)
     sentence = (
-        f"{sentences.finding(found)} {sentences.best_tenth(found) if found.gate.open else ''}"
+        f"{sentences.finding(found)} {sentences.best_tenth(found) if found.fit.trustworthy else ''}"
     )
-    return sentence.strip(), importance_cards(studied, found)
+    return sentence.strip(), importance_cards(view, found)
 
 
-def _show(console: Console, studied: Studied, uri: str) -> None:
+def _show(console: Console, view: StudyView, uri: str) -> None:
     from study.tracking import TrackingUnavailable, redact, show_analysis
 
     try:
-        if show_analysis(studied, uri, {}):
+        if show_analysis(view, uri, {}):
             _say(console, f"added to the study's run in MLflow ({redact(uri)})")
     except TrackingUnavailable as error:
         print(f"MLflow cannot be reached at {redact(uri)}: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """``python -m study.transfer --source S.yaml --target T.yaml``: what carries over from S to T.
 
-Three arms (the paper's Table 4), the same seeds for all: trained on T; trained on T with the
+Three variants (the paper's Table 4), the same seeds for all: trained on T; trained on T with the
 category head and prototypes of a model of S, frozen; a model of S scored on T as it is. The models
 of S are a study of their own. Both go through ledger, workers, tracking and proof as any study;
 started again, the command goes on.
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from refinevad.data import Store
     from study.config.study_file import StudyFile
     from study.config.variants import SourceSection
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 
-ARMS = {
+VARIANTS = {
     "full": {},
     "frozen_core": {"start": "frozen_core"},
     "zero_shot": {"start": "zero_shot"},
@@ -43,18 +43,18 @@ def main(argv: list[str]) -> int:
     from refinevad.data import prepare
     from study.ledger.study import read_study
     from study.progress.output import Output
-    from study.session.variants import arms_of, run_study, say_defaults
+    from study.session.variants import comparison_study, run_study, say_defaults
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     name = args.name or f"transfer_{args.source.stem}_to_{args.target.stem}"
     if len(args.from_study or []) > 2:
         raise InputError("--from-study takes one study for both, or the source's and the target's")
     like = [read_study(study_named(n, args.runs)) for n in args.from_study or []]
-    source_file = arms_of(
+    source_file = comparison_study(
         args.source,
         [*args.set, *args.set_source],
         name=f"{name}_source",
-        arms={"source": {}},
+        variants={"source": {}},
         seeds=args.seeds,
         like=like[0] if like else None,
     )
@@ -79,15 +79,15 @@ def main(argv: list[str]) -> int:
 
 
 def _target(
-    args: argparse.Namespace, name: str, like: list[Studied], source: SourceSection
+    args: argparse.Namespace, name: str, like: list[StudyView], source: SourceSection
 ) -> StudyFile:
-    from study.session.variants import arms_of
+    from study.session.variants import comparison_study
 
-    return arms_of(
+    return comparison_study(
         args.target,
         [*args.set, *args.set_target],
         name=name,
-        arms=ARMS,
+        variants=VARIANTS,
         seeds=args.seeds,
         like=like[-1] if like else None,
         source=source,
@@ -153,20 +153,20 @@ def _conclude(
     from study.text import say
     from study.tracking import TrackingUnavailable, show_analysis, tracking_address
 
-    studied = read_study(folder)
+    view = read_study(folder)
     cards = {
-        "1_transfer": transfer_card(studied),
-        "2_category_agreement": agreement_card(studied, Path(source.checkpoints), *stores),
+        "1_transfer": transfer_card(view),
+        "2_category_agreement": agreement_card(view, Path(source.checkpoints), *stores),
     }
     for name, card in cards.items():
         print_card(console, card)
         with or_stop(folder / "cards"):
-            write_card(card, folder / "cards" / name, fingerprint=studied.meta.fingerprint)
+            write_card(card, folder / "cards" / name, fingerprint=view.meta.fingerprint)
     say(console, f"\nwritten: {folder / 'cards'}/ (tables, pictures)")
     if args.tracking_uri != "none":
         uri = tracking_address(args.tracking_uri)
         with suppress(TrackingUnavailable):  # the study has said so
-            show_analysis(studied, uri, {})
+            show_analysis(view, uri, {})
     say(console, f"next:\n  python -m study.report --study {folder}   # one page with both")
 
 
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
             help=f"study file of the {which} (its search is not run)",
         )
     parser.add_argument(
-        "--seeds", type=positive, default=5, metavar="N", help="of each arm (default: 5)"
+        "--seeds", type=positive, default=5, metavar="N", help="of each variant (default: 5)"
     )
     parser.add_argument(
         "--from-study",

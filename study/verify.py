@@ -31,15 +31,15 @@ class _Report:
         self.console = console
         self.differing: list[Check] = []
 
-    def add(self, check: Check, excuses: Sequence[str] = ()) -> None:
-        """Prints a check; ``excuses`` say why it may differ though nobody changed anything."""
+    def add(self, check: Check, possible_causes: Sequence[str] = ()) -> None:
+        """Prints a check, and why it may differ though nobody changed anything."""
         count = len(check.differences)
         mark, style = ("differs", "bold red") if count else ("ok", "green")
-        self.line(mark, check.name, check.said, style)
+        self.line(mark, check.name, check.summary, style)
         if count:
             self.differing.append(check)
             self.say(list_offenders([str(difference) for difference in check.differences]))
-        for note in [*check.notes, *(excuses if count else ())]:
+        for note in [*check.notes, *(possible_causes if count else ())]:
             self.say(f"  note: {note}", style="yellow")
 
     def line(self, mark: str, name: str, text: str, style: str = "dim") -> None:

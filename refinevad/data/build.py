@@ -17,7 +17,7 @@ from refinevad.config.data import DataConfig
 from refinevad.data import synthetic
 from refinevad.data.packing import pack
 from refinevad.data.problems import Problems
-from refinevad.data.sources import Sources, modalities, read_sources
+from refinevad.data.sources import ResolvedData, modalities, read_sources
 from refinevad.data.store import Store, open_store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import fsync_folder, locked, write_durably
@@ -151,7 +151,7 @@ def _real(config: DataConfig, stores: Path) -> DataConfig:
     return synthetic.data_config(config, synthetic.folder(config.synthetic, stores))
 
 
-def _sources(config: DataConfig, sources: Sources) -> list[Source]:
+def _sources(config: DataConfig, sources: ResolvedData) -> list[Source]:
     roots = _roots(config)
     manifest: dict[tuple[str, str], None] = {}
     for video in (*sources.train, *sources.test):

@@ -57,7 +57,7 @@ LAYOUTS = {
 
 
 @dataclass
-class Listed:
+class VideoEntry:
     """A video's files in one modality: crop number -> path; the label as the list spells it."""
 
     files: dict[int, Path]
@@ -116,13 +116,15 @@ def locate(entry: str, root: Path) -> Path:
     return next((file for file in candidates if file.is_file()), usual)
 
 
-def listed_videos(source: FeatureSource, list_path: Path, problems: Problems) -> dict[str, Listed]:
+def listed_videos(
+    source: FeatureSource, list_path: Path, problems: Problems
+) -> dict[str, VideoEntry]:
     """Videos of a list, in its order, with their crop files."""
     layout = LAYOUTS[source.layout]
-    videos: dict[str, Listed] = {}
+    videos: dict[str, VideoEntry] = {}
     for entry, label in read_list(list_path):
         video, crop = layout.parse(PurePosixPath(entry.replace("\\", "/")).name)
-        listed = videos.setdefault(video, Listed({}, label))
+        listed = videos.setdefault(video, VideoEntry({}, label))
         if listed.label != label:
             problems.add(TWO_LABELS, f"{video}: {listed.label!r} and {label!r} in {list_path}")
         if crop in listed.files:
@@ -134,10 +136,10 @@ def listed_videos(source: FeatureSource, list_path: Path, problems: Problems) ->
 
 def found_videos(
     source: FeatureSource, wanted: Iterable[str], problems: Problems
-) -> dict[str, Listed]:
+) -> dict[str, VideoEntry]:
     """Videos of a folder without a list: every file below ``root`` whose name says it is wanted."""
     layout = LAYOUTS[source.layout]
-    videos = {video: Listed({}, None) for video in wanted}
+    videos = {video: VideoEntry({}, None) for video in wanted}
     for path in sorted(source.root.rglob("*.npy")):
         video, crop = layout.parse(path.name)
         if video in videos:

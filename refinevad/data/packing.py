@@ -18,7 +18,7 @@ from refinevad.data.annotations import truth
 from refinevad.data.npy_file import BadFile
 from refinevad.data.problems import Problems
 from refinevad.data.segments import borders, pool_rows
-from refinevad.data.sources import Sources, Video
+from refinevad.data.sources import ResolvedData, Video
 from refinevad.data.store import ARRAYS, VERSION, ArrayFile, Header, fingerprint
 from refinevad.files import write_durably
 
@@ -69,7 +69,7 @@ class ArrayWriter:
 
 
 def pack(
-    sources: Sources,
+    sources: ResolvedData,
     folder: Path,
     *,
     segments: int,

@@ -18,9 +18,9 @@ from refinevad.config.data import DataConfig, FeatureSource
 from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.data.datasets import Taxonomy, taxonomy
-from refinevad.data.layouts import Listed, found_videos, label_of, listed_videos
+from refinevad.data.layouts import VideoEntry, found_videos, label_of, listed_videos
 from refinevad.data.problems import Problems
-from refinevad.data.video_files import Part, inspect_parts
+from refinevad.data.video_files import VideoFeatures, inspect_parts
 from refinevad.errors import InputError
 
 NO_LABEL = "files whose label is neither in the list nor in the name; use a `path,label` list"
@@ -45,13 +45,13 @@ class Video:
 
     name: str
     categories: tuple[int, ...]
-    parts: dict[str, Part]
+    parts: dict[str, VideoFeatures]
     rows: int
     events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)
-class Sources:
+class ResolvedData:
     """Everything a store is packed from."""
 
     taxonomy: Taxonomy
@@ -111,7 +111,7 @@ def check_folders(config: DataConfig) -> None:
         )
 
 
-def read_sources(config: DataConfig, problems: Problems) -> Sources:
+def read_sources(config: DataConfig, problems: Problems) -> ResolvedData:
     """Resolves a configuration's videos. Videos with a problem are noted there and left out.
 
     Raises:
@@ -132,16 +132,16 @@ def read_sources(config: DataConfig, problems: Problems) -> Sources:
     widths = _same_widths([*train, *test], list(sources), problems)
     assert config.annotations is not None  # DataConfig demands it beside sources
     test = _annotate(test, set(labels["test"]), config.annotations, notes, problems)
-    return Sources(classes, widths, train, test, notes)
+    return ResolvedData(classes, widths, train, test, notes)
 
 
-Listing = dict[str, dict[str, Listed]]
+Listing = dict[str, dict[str, VideoEntry]]
 """video -> modality -> files"""
 
 
 def _join(sources: Mapping[str, FeatureSource], key: str, problems: Problems) -> Listing:
     """Videos of one split in list order, each with all modalities."""
-    listed: dict[str, dict[str, Listed]] = {}
+    listed: dict[str, dict[str, VideoEntry]] = {}
     for modality, source in sources.items():
         path = getattr(source, key)
         if path is not None:
@@ -187,7 +187,7 @@ def _videos(
     problems: Problems,
 ) -> list[Video]:
     """Inspects a split's files and keeps the videos that agree."""
-    parts: dict[str, dict[str, Part]] = {}
+    parts: dict[str, dict[str, VideoFeatures]] = {}
     for modality, source in sources.items():
         files = {name: listing[name][modality] for name in labels}
         parts[modality] = inspect_parts(files, source, problems)

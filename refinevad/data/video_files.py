@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from refinevad.config.data import FeatureSource
 from refinevad.data import npy_file
-from refinevad.data.layouts import LAYOUTS, Listed
+from refinevad.data.layouts import LAYOUTS, VideoEntry
 from refinevad.data.npy_file import BadFile, FeatureFile
 from refinevad.data.problems import Problems
 
@@ -16,7 +16,7 @@ ROWS_OF_CROPS = "videos whose crops differ in length; extract them again"
 
 
 @dataclass(frozen=True)
-class Part:
+class VideoFeatures:
     """One modality of one video: one file per crop, or one file for all crops."""
 
     files: tuple[FeatureFile, ...]
@@ -35,8 +35,8 @@ class Part:
 
 
 def inspect_parts(
-    listed: dict[str, Listed], source: FeatureSource, problems: Problems
-) -> dict[str, Part]:
+    listed: dict[str, VideoEntry], source: FeatureSource, problems: Problems
+) -> dict[str, VideoFeatures]:
     """Inspects one modality of a split: video -> its files, crop axes settled."""
     inspected: dict[str, list[FeatureFile]] = {}
     for name, video in listed.items():
@@ -62,11 +62,11 @@ def inspect_parts(
         if len({file.rows for file in settled}) > 1:
             problems.add(ROWS_OF_CROPS, name)
         elif len(settled) == len(files):
-            parts[name] = Part(tuple(settled))
+            parts[name] = VideoFeatures(tuple(settled))
     return parts
 
 
-def _others(video: Listed, known: BadFile) -> Iterator[BadFile]:
+def _others(video: VideoEntry, known: BadFile) -> Iterator[BadFile]:
     for path in video.files.values():
         try:
             npy_file.inspect(path)

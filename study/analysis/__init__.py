@@ -1,1 +1,1 @@
-"""What a study's trials say: pure functions of records and a space; no files, no screen."""
+"""What the trials say: importances, agreement of studies, differences of variants."""

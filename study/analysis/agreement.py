@@ -20,7 +20,7 @@ from study.analysis.estimate import Estimate
 from study.analysis.forest import Forest
 from study.analysis.importance import TREES_OF_A_REPLICATE, Importance, sample_of
 from study.ledger.records import TrialRecord, best
-from study.ledger.study import Studied
+from study.ledger.study import StudyView
 from study.space.dimension import Params
 from study.space.encoding import Encoder, Floats, is_number
 
@@ -135,14 +135,16 @@ def _tau(one: Floats, other: Floats) -> float:
 class Comparison:
     """What two studies say of each other."""
 
-    studies: tuple[Studied, Studied]
+    studies: tuple[StudyView, StudyView]
     answers: tuple[Importance, Importance]
     agreement: Agreement
     regrets: tuple[Regret | None, Regret | None]
     """Of the first study's best configuration on the second, and the other way round."""
 
 
-def compare(studies: tuple[Studied, Studied], answers: tuple[Importance, Importance]) -> Comparison:
+def compare(
+    studies: tuple[StudyView, StudyView], answers: tuple[Importance, Importance]
+) -> Comparison:
     """Compares rankings, and carries each study's best configuration over to the other.
 
     Raises:
@@ -150,13 +152,13 @@ def compare(studies: tuple[Studied, Studied], answers: tuple[Importance, Importa
     """
     agreed = agreement(*answers)
     if agreed is None:
-        names = " and ".join(studied.name for studied in studies)
+        names = " and ".join(view.name for view in studies)
         raise InputError(f"{names}: fewer than two hyperparameters were searched in both")
     one, other = studies
     return Comparison(studies, answers, agreed, (_carry(one, other), _carry(other, one)))
 
 
-def _carry(source: Studied, target: Studied) -> Regret | None:
+def _carry(source: StudyView, target: StudyView) -> Regret | None:
     winner = best(source.records)
     if winner is None:
         return None

@@ -68,7 +68,7 @@ class Interaction:
 
 
 @dataclass(frozen=True)
-class Gate:
+class SurrogateFit:
     """Whether the forest predicts trials that it was not fitted to."""
 
     r2: Estimate
@@ -78,7 +78,7 @@ class Gate:
     """They cover the space evenly; else they are where the search went."""
 
     @property
-    def open(self) -> bool:
+    def trustworthy(self) -> bool:
         return self.r2.value >= PREDICTS
 
 
@@ -107,7 +107,7 @@ class Importance:
     """
 
     trials: int
-    gate: Gate
+    fit: SurrogateFit
     parameters: list[ParameterImportance]
     probe: dict[str, Estimate]
     single: list[str]
@@ -160,7 +160,7 @@ def importance(
     seeds = np.random.SeedSequence(seed)
     design = Design(encoder, points=POINTS, seed=int(seeds.generate_state(1)[0]))
     measures = _Measures(encoder, design)
-    main, gate_seed, replicas, *stage_seeds = seeds.spawn(3 + len(QUARTERS))
+    main, fit_seed, replicas, *stage_seeds = seeds.spawn(3 + len(QUARTERS))
     starts = [sample.take(np.arange(round(q * len(sample)))) for q in QUARTERS]
     starts = [part for part in starts if len(part) >= LEAST_TRIALS and np.ptp(part.objective)]
     few = max(20, bootstraps // 8)
@@ -172,7 +172,7 @@ def importance(
 
     whole = measures.of(sample, TREES, main)
     count()
-    gate = _gate(encoder, sample, gate_seed, count)
+    fit = _surrogate_fit(encoder, sample, fit_seed, count)
     resampled = measures.bootstrap(sample, replicas, bootstraps, count)
     stages = []
     for part, stage_seed in zip(starts, stage_seeds, strict=False):
@@ -182,7 +182,7 @@ def importance(
         count()
         spread = np.stack([r.shares["permutation"] for r in again])
         stages.append(Stage(len(part), _by_name(encoder, _estimates(first, spread))))
-    return _answer(encoder, sample, gate, whole, resampled, stages)
+    return _answer(encoder, sample, fit, whole, resampled, stages)
 
 
 @dataclass(frozen=True)
@@ -269,9 +269,9 @@ def _require_an_answer(encoder: Encoder, sample: Sample) -> None:
         )
 
 
-def _gate(
+def _surrogate_fit(
     encoder: Encoder, sample: Sample, seed: np.random.SeedSequence, done: Callable[[], None]
-) -> Gate:
+) -> SurrogateFit:
     """R² on space-filling trials, each predicted by a forest of all trials but its fold's."""
     held = np.flatnonzero(sample.space_filling)
     evenly = len(held) >= LEAST_TRIALS and bool(np.ptp(sample.objective[held]) > 0)
@@ -292,7 +292,7 @@ def _gate(
     rows = rng.integers(len(held), size=(1000, len(held)))
     spread = [_r2(truth[r], guess[r]) for r in rows if np.ptp(truth[r]) > 0]
     low, high = np.percentile(spread, [2.5, 97.5])
-    return Gate(Estimate(_r2(truth, guess), float(low), float(high)), len(held), evenly)
+    return SurrogateFit(Estimate(_r2(truth, guess), float(low), float(high)), len(held), evenly)
 
 
 def _r2(truth: Floats, guess: Floats) -> float:
@@ -302,7 +302,7 @@ def _r2(truth: Floats, guess: Floats) -> float:
 def _answer(
     encoder: Encoder,
     sample: Sample,
-    gate: Gate,
+    fit: SurrogateFit,
     whole: _Measured,
     resampled: Sequence[_Measured],
     stages: list[Stage],
@@ -326,7 +326,7 @@ def _answer(
     stages = [*stages, Stage(len(sample), _by_name(encoder, estimates["permutation"]))]
     return Importance(
         trials=len(sample),
-        gate=gate,
+        fit=fit,
         parameters=parameters,
         probe={m: estimates[m][-1] for m in METHODS},
         single=encoder.single,

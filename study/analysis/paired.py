@@ -1,4 +1,4 @@
-"""Arms beside each other: means over seeds, and differences in pairs of one seed."""
+"""Variants beside each other: means over seeds, and differences in pairs of one seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import t
 
 from study.analysis.estimate import Estimate
-from study.config.variants import ARM, REPLICATE
+from study.config.variants import REPLICATE, VARIANT
 from study.ledger.records import TrialRecord
 
 LEVEL = 0.95
@@ -18,15 +18,15 @@ OBJECTIVE = "objective"
 
 
 @dataclass(frozen=True)
-class ArmResult:
-    """One arm by one metric.
+class VariantResult:
+    """One variant by one metric.
 
     Attributes:
-        name: Of the arm.
+        name: Of the variant.
         values: Replicate -> value; a trial without one is left out.
         mean: Over replicates, 95% interval by Student's t; not a number where it needs a second.
         sd: Standard deviation over replicates.
-        difference: Mean of (this arm - reference) over replicates that both have; None for the
+        difference: Mean of (this variant - reference) over replicates that both have; None for the
             reference itself and where there is no such replicate.
     """
 
@@ -44,26 +44,26 @@ class ArmResult:
 
 
 Values = Mapping[str, Mapping[int, float]]
-"""Arm -> replicate -> value."""
+"""Variant -> replicate -> value."""
 
 
-def values_of(records: Sequence[TrialRecord], arms: Sequence[str], metric: str) -> Values:
-    """What the trials of each arm have for ``metric``: ``objective``, or a final metric."""
-    return {arm: _values(records, arm, metric) for arm in arms}
+def values_of(records: Sequence[TrialRecord], variants: Sequence[str], metric: str) -> Values:
+    """What the trials of each variant have for ``metric``: ``objective``, or a final metric."""
+    return {variant: _values(records, variant, metric) for variant in variants}
 
 
-def arm_results(values: Values, reference: str) -> list[ArmResult]:
-    """Every arm, and how it differs from ``reference`` in pairs."""
+def variant_results(values: Values, reference: str) -> list[VariantResult]:
+    """Every variant, and how it differs from ``reference`` in pairs."""
     base = values[reference]
     results = []
-    for arm, own in values.items():
+    for variant, own in values.items():
         shared = sorted(own.keys() & base.keys())
         difference = None
-        if arm != reference and shared:
+        if variant != reference and shared:
             difference = t_interval([own[k] - base[k] for k in shared])
         numbers = [own[k] for k in sorted(own)]
         sd = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else math.nan
-        results.append(ArmResult(arm, dict(own), t_interval(numbers), sd, difference))
+        results.append(VariantResult(variant, dict(own), t_interval(numbers), sd, difference))
     return results
 
 
@@ -79,18 +79,18 @@ def t_interval(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def compared(results: Sequence[ArmResult], what: str, names: Mapping[str, str]) -> str:
+def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, str]) -> str:
     """What the intervals allow to be said, in a sentence.
 
     Args:
         results: The reference first or anywhere; it is the one without a difference.
         what: The metric in words.
-        names: How an arm is called.
+        names: How a variant is called.
     """
     reference = next((r for r in results if r.difference is None and r.values), None)
     others = [r for r in results if r.difference is not None]
     if reference is None or not others:
-        return f"{what}: no two arms have a trial of the same seed yet."
+        return f"{what}: no two variants have a trial of the same seed yet."
     called = names.get(reference.name, reference.name)
     pairs = min(len(r.values.keys() & reference.values.keys()) for r in others)
     if pairs < 2:
@@ -129,10 +129,10 @@ def interval(estimate: Estimate, digits: int = 4) -> str:
     return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
-def _values(records: Sequence[TrialRecord], arm: str, metric: str) -> dict[int, float]:
+def _values(records: Sequence[TrialRecord], variant: str, metric: str) -> dict[int, float]:
     found = {}
     for record in records:
-        if record.ended and not record.diverged and record.params.get(ARM) == arm:
+        if record.ended and not record.diverged and record.params.get(VARIANT) == variant:
             value = record.objective if metric == OBJECTIVE else record.metrics.get(metric)
             if value is not None:
                 found[int(record.params[REPLICATE])] = value

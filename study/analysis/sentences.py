@@ -21,12 +21,12 @@ PAPER_XD = {
 _SURE = 0.95
 
 
-def gate(answer: Importance) -> str:
+def fit_check(answer: Importance) -> str:
     """Whether the numbers may be believed at all."""
-    found = answer.gate
+    found = answer.fit
     kind = "space-filling trials" if found.space_filling else "trials (too few are space-filling)"
     seen = f"R² {interval(found.r2)} on {found.trials} held-out {kind}"
-    if found.open:
+    if found.trustworthy:
         return f"the forest explains these trials: {seen}"
     return (
         f"the forest does not explain these trials: {seen}, less than {PREDICTS}; "
@@ -36,10 +36,10 @@ def gate(answer: Importance) -> str:
 
 def finding(answer: Importance) -> str:
     """Which hyperparameters matter, in one sentence."""
-    if not answer.gate.open:
+    if not answer.fit.trustworthy:
         return (
             f"These {answer.trials} trials cannot say which hyperparameters matter: a forest "
-            f"predicts held-out ones with R² {answer.gate.r2.value:.2f} only."
+            f"predicts held-out ones with R² {answer.fit.r2.value:.2f} only."
         )
     ranked = [p for p in answer.parameters if p.above_noise]
     if not ranked:
@@ -78,7 +78,7 @@ def best_tenth(answer: Importance) -> str:
 def settled(answer: Importance) -> str:
     """Whether more trials are likely to change the order."""
     *earlier, last = answer.stages
-    if not answer.gate.open:
+    if not answer.fit.trustworthy:
         return "Has it settled? There is nothing yet that could."
     if not earlier:
         return "Has it settled? There are too few trials to look at a part of them."
@@ -112,7 +112,7 @@ def settled(answer: Importance) -> str:
 
 def interactions(answer: Importance) -> str:
     """Whether hyperparameters depend on each other."""
-    found = [i for i in answer.interactions if i.above_noise] if answer.gate.open else []
+    found = [i for i in answer.interactions if i.above_noise] if answer.fit.trustworthy else []
     if not found:
         return "No two hyperparameters act together more than noise does."
     named = [f"{' and '.join(i.names)} ({interval(i.share)} of the variance)" for i in found[:3]]

@@ -27,11 +27,11 @@ from study.search.proposal import first_proposals
 from study.trials.runs import Run, Runs
 from study.trials.spec import TrialSpec
 
-UNMEASURED = 0.25
+DEFAULT_SHARE = 0.25
 """Share of a GPU that a trial takes where nothing could be measured."""
-WORTHWHILE = 50
+MIN_TRIALS = 50
 """Fewer trials than this are not worth the minute that measuring takes."""
-MOST = 16
+MAX_TRIALS_PER_GPU = 16
 """Trials on one GPU at most."""
 _CANDIDATES = 64
 """First trials of the study of which the largest is measured."""
@@ -47,7 +47,7 @@ _NO_GAIN = 1.05
 
 
 @dataclass(frozen=True)
-class Packing:
+class GpuSharing:
     """What was measured on one GPU."""
 
     gpu: str
@@ -137,31 +137,31 @@ def gpu_share(
     kinds, threads = kinds_of_gpu(), file.execution.threads
     most = room_on_a_gpu(threads=threads, workers=workers)
     asked = {"gpus": kinds, "threads": threads, "most": most}
-    earlier = ledger.packing
+    earlier = ledger.gpu_sharing
     if earlier is not None and asked.items() <= earlier.items():
         say(f"as measured before: {earlier['trials']} trials on a GPU")
         return 1.0 / float(earlier["trials"])
     if most <= 1:
         return 1.0
-    usual = f"{UNMEASURED:g} of a GPU for each trial"
+    usual = f"{DEFAULT_SHARE:g} of a GPU for each trial"
     left = file.study.trials - sum(record.ended for record in ledger.trials())
-    if left < WORTHWHILE:
+    if left < MIN_TRIALS:
         say(f"{usual}: {left} trials are not worth a measurement")
-        return max(UNMEASURED, 1.0 / most)
+        return max(DEFAULT_SHARE, 1.0 / most)
     say("measuring how many trials share a GPU, a minute or two …")
     largest = max(first_proposals(file, _CANDIDATES), key=Forecaster(file, []).size)
     try:
-        found = measure_packing(runs, TrialSpec(0, largest, seed=0), threads=threads, most=most)
+        found = measure_gpu_sharing(runs, TrialSpec(0, largest, seed=0), threads=threads, most=most)
     except RayError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         say(f"{usual}: it could not be measured ({reason})")
-        return max(UNMEASURED, 1.0 / most)
-    ledger.packing = asdict(found) | asked | {"params": largest}
+        return max(DEFAULT_SHARE, 1.0 / most)
+    ledger.gpu_sharing = asdict(found) | asked | {"params": largest}
     say(str(found))
     return found.share
 
 
-def measure_packing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> Packing:
+def measure_gpu_sharing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> GpuSharing:
     """Trains ``spec`` on one GPU of the cluster, in more and more workers at once.
 
     Args:
@@ -173,7 +173,7 @@ def measure_packing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> 
     Raises:
         RayError: The workers could not be started, or one trial alone cannot be trained.
     """
-    most = max(1, min(most, MOST))
+    most = max(1, min(most, MAX_TRIALS_PER_GPU))
     group = placement_group([{"CPU": float(threads * most), "GPU": 1.0}])  # one GPU for all
     actor: Any = ray.remote(_Trainer)
     actor = actor.options(
@@ -210,7 +210,7 @@ def measure_packing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> 
         remove_placement_group(group)
     enough = max(rates.values()) / _NO_GAIN
     trials = next(count for count, rate in rates.items() if rate >= enough)
-    return Packing(gpu, trials, rates, {count: used[count] for count in rates}, total)
+    return GpuSharing(gpu, trials, rates, {count: used[count] for count in rates}, total)
 
 
 def _doubling(most: int) -> Iterator[int]:

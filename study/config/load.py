@@ -18,8 +18,8 @@ from refinevad.config.training import TrainConfig
 from refinevad.run_config import read_with_overrides
 from study.config.study_file import StudyFile
 from study.config.variants import (
-    ARM,
     START,
+    VARIANT,
     Start,
 )
 from study.space.dimension import Params, Scalar
@@ -43,13 +43,13 @@ def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
         for name, field in StudyFile.model_fields.items()
         if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
     }
-    whole = ("pruning", "space", "arms", "seeds")
+    whole = ("pruning", "space", "variants", "seeds")
     sections = read_with_overrides(document, overrides, plain, whole)
     for section in ("objective", "search", "execution", "model", "train"):
         if document.data.get(section, ...) is None:  # `model:` with nothing below it
             document.data[section] = {}
     study = validate(document, StudyFile, document.data, sections)
-    (_check_arms if study.arms else _check_space)(document, study)
+    (_check_variants if study.variants else _check_space)(document, study)
     return study
 
 
@@ -61,7 +61,8 @@ def _check_space(document: Document, study: StudyFile) -> None:
         place = ("space", name)
         if name == "name":
             raise document.error(
-                place, "a detector cannot be searched; compare detectors with `arms`, search one"
+                place,
+                "a detector cannot be searched; compare detectors with `variants`, search one",
             )
         if name not in fields:
             if model.fitted and name in TrainConfig.model_fields:
@@ -71,7 +72,7 @@ def _check_space(document: Document, study: StudyFile) -> None:
             if name in (document.data.get(section) or {}):
                 both = f"both searched here and fixed in `{section}`; remove one"
                 raise document.error(place, both)
-        for value in dimension.ends():
+        for value in dimension.bounds():
             _check_value(document, model, place, {name: value})
     _check_combinations(document, study)
 
@@ -89,17 +90,17 @@ def _not_trained(name: str) -> str:
     return f"{name} is fitted in one go: it has no epochs, learning rate or batches"
 
 
-def _check_arms(document: Document, study: StudyFile) -> None:
-    """Every arm names fields, and makes a model that is possible."""
-    for arm, settings in study.arms.items():
+def _check_variants(document: Document, study: StudyFile) -> None:
+    """Every variant names fields, and makes a model that is possible."""
+    for variant, settings in study.variants.items():
         try:
             model = type(study.detector_of(settings))
         except ValueError as error:
-            raise document.error(("arms", arm, "name"), str(error)) from None
+            raise document.error(("variants", variant, "name"), str(error)) from None
         name_of_model = model.model_fields["name"].default
         fields = _settings_of(model)
         for name, value in settings.items():
-            place = ("arms", arm, name)
+            place = ("variants", variant, name)
             if name == "name":
                 continue
             if name == START:
@@ -108,20 +109,20 @@ def _check_arms(document: Document, study: StudyFile) -> None:
             if name not in fields or name == "seed":
                 hint = nearest(name, [*fields, START, "name"])
                 if name == "seed":
-                    hint = "; seeds are the arms' own"
+                    hint = "; seeds are the variants' own"
                 elif model.fitted and name in TrainConfig.model_fields:
                     hint = f": {_not_trained(name_of_model)}"
-                raise document.error(place, f"no setting of an arm of {name_of_model}{hint}")
+                raise document.error(place, f"no setting of a variant of {name_of_model}{hint}")
             _check_value(document, model, place, {name: value})
         try:
-            study.trial_config({ARM: arm})
+            study.trial_config({VARIANT: variant})
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]["msg"]
             message = f"an impossible combination: {problem}"
-            raise document.error(("arms", arm), message) from None
+            raise document.error(("variants", variant), message) from None
         if settings.get(START) == "frozen_core" and "core" not in model.transferable:
             raise document.error(
-                ("arms", arm, START), f"frozen_core: {name_of_model} has no CORE to freeze"
+                ("variants", variant, START), f"frozen_core: {name_of_model} has no CORE to freeze"
             )
 
 

@@ -43,8 +43,8 @@ class StudySection(Section):
     name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
     """Name of the study: its folder under `runs/` and its experiment in MLflow."""
     trials: Annotated[int, Field(ge=1)]
-    """Trials in all. May be raised later: the study is then extended. With arms it is their number
-    times `seeds`, and need not be given."""
+    """Trials in all. May be raised later: the study is then extended. With variants it is their
+    number times `seeds`, and need not be given."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Decides every trial's parameters, its training seed and the validation split."""
 

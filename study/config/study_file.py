@@ -28,12 +28,12 @@ from study.config.sections import (
     section_or_none,
 )
 from study.config.variants import (
-    ARM,
     MOST_REPLICATES,
     START,
+    VARIANT,
     SourceSection,
     Start,
-    arm_distributions,
+    variant_distributions,
 )
 from study.space.dimension import Dimension, Scalar
 
@@ -51,6 +51,9 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
 """Section, field and default of what studies of version 0.2 did not know."""
 
 
+VariantName = Annotated[str, Field(pattern=STUDY_NAME, max_length=50)]
+
+
 class StudyFile(Section):
     """One file says everything that determines a study's results."""
 
@@ -63,13 +66,13 @@ class StudyFile(Section):
     model: AnyDetectorConfig = RefineVADConfig()
     train: TrainConfig = TrainConfig()
     space: dict[str, Dimension] = Field(default_factory=dict)
-    """What is searched. A study has a space or arms."""
-    arms: dict[Annotated[str, Field(pattern=STUDY_NAME, max_length=50)], dict[str, Scalar]] = Field(
-        default_factory=dict
+    """What is searched. A study has a space or variants."""
+    variants: dict[Annotated[str, Field(pattern=STUDY_NAME, max_length=50)], dict[str, Scalar]] = (
+        Field(default_factory=dict)
     )
     """Named configurations that are compared: each the fields in which it differs."""
     seeds: Annotated[int, Field(ge=1, le=MOST_REPLICATES)] | None = None
-    """Training seeds of each arm, the same for all. May be raised later."""
+    """Training seeds of each variant, the same for all. May be raised later."""
     source: SourceSection | None = None
 
     @model_validator(mode="before")
@@ -79,43 +82,48 @@ class StudyFile(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _trials_of_arms(cls, values: Any) -> Any:
-        """Arms times seeds, unless the number is given."""
+    def _trials_of_variants(cls, values: Any) -> Any:
+        """``arms``, as versions up to 0.3 wrote it, are variants; trials are variants times seeds,
+        unless the number is given."""
+        if isinstance(values, dict) and "arms" in values:
+            if values.get("variants"):
+                raise ValueError("variants and arms are the same: give one of them")
+            values = {("variants" if k == "arms" else k): v for k, v in values.items()}
         if not (isinstance(values, dict) and isinstance(values.get("study"), dict)):
             return values
-        arms, seeds = values.get("arms"), values.get("seeds")
-        if isinstance(arms, dict):
-            count = len(arms) * seeds if isinstance(seeds, int) else 0
+        variants, seeds = values.get("variants"), values.get("seeds")
+        if isinstance(variants, dict):
+            count = len(variants) * seeds if isinstance(seeds, int) else 0
             values = values | {"study": {"trials": max(1, count)} | values["study"]}
         return values
 
     @model_validator(mode="after")
-    def _space_or_arms(self) -> Self:
-        if bool(self.space) == bool(self.arms):
-            raise ValueError("give either a space to search or arms to compare")
-        if not self.arms:
+    def _space_or_variants(self) -> Self:
+        if bool(self.space) == bool(self.variants):
+            raise ValueError("give either a space to search or variants to compare")
+        if not self.variants:
             if self.seeds is not None:
-                raise ValueError("seeds belong to arms; a search has study.seed alone")
+                raise ValueError("seeds belong to variants; a search has study.seed alone")
             return self
         if self.seeds is None:
-            raise ValueError("arms need seeds: how often each is trained")
-        if self.study.trials != len(self.arms) * self.seeds:
+            raise ValueError("variants need seeds: how often each is trained")
+        if self.study.trials != len(self.variants) * self.seeds:
             raise ValueError(
-                f"{len(self.arms)} arms with {self.seeds} seeds each are "
-                f"{len(self.arms) * self.seeds} trials, not {self.study.trials}; "
+                f"{len(self.variants)} variants with {self.seeds} seeds each are "
+                f"{len(self.variants) * self.seeds} trials, not {self.study.trials}; "
                 "leave study.trials out and change seeds"
             )
         if self.pruning is not None:
-            raise ValueError("arms are compared whole: remove pruning")
+            raise ValueError("variants are compared whole: remove pruning")
         if self.train.seed is not None:
-            raise ValueError("arms differ in their seeds: remove train.seed")
+            raise ValueError("variants differ in their seeds: remove train.seed")
         return self
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution of every searched field, by name: the order of a file's lines
         must not change the sequence of trials."""
-        if self.arms:
-            return arm_distributions(list(self.arms))
+        if self.variants:
+            return variant_distributions(list(self.variants))
         return {name: self.space[name].distribution() for name in sorted(self.space)}
 
     def trial_config(self, params: Mapping[str, Any]) -> Config:
@@ -124,8 +132,8 @@ class StudyFile(Section):
         Raises:
             ValidationError: The combination is impossible.
         """
-        if self.arms:
-            params = self.arms[params[ARM]]
+        if self.variants:
+            params = self.variants[params[VARIANT]]
         base = self.detector_of(params)
         model = {k: v for k, v in params.items() if k in type(base).model_fields}
         train = {k: v for k, v in params.items() if k in TrainConfig.model_fields}
@@ -148,18 +156,20 @@ class StudyFile(Section):
 
     def detectors(self) -> list[DetectorConfig]:
         """The detector of every variant; of a search the one that it searches."""
-        return [self.trial_config({ARM: arm}).model for arm in self.arms] or [self.model]
+        return [self.trial_config({VARIANT: variant}).model for variant in self.variants] or [
+            self.model
+        ]
 
     def start_of(self, params: Mapping[str, Any]) -> Start:
         """Where a trial's weights come from."""
-        if not self.arms:
+        if not self.variants:
             return "scratch"
-        start: Start = self.arms[params[ARM]].get(START, "scratch")  # type: ignore[assignment]
+        start: Start = self.variants[params[VARIANT]].get(START, "scratch")  # type: ignore[assignment]
         return start
 
     def epochs_of(self, params: Mapping[str, Any]) -> int:
         """How long a trial is; what trains nothing has one epoch."""
-        own: Mapping[str, Any] = self.arms[params[ARM]] if self.arms else params
+        own: Mapping[str, Any] = self.variants[params[VARIANT]] if self.variants else params
         if self.start_of(params) == "zero_shot" or self.detector_of(own).fitted:
             return 1
         return int(own.get("epochs", self.train.epochs))
@@ -169,7 +179,7 @@ class StudyFile(Section):
         models = self.detectors()
         for name in type(self.model).model_fields:  # each searched value on its own
             if name in self.space:
-                values = self.space[name].ends()
+                values = self.space[name].bounds()
                 models += [self.model.model_copy(update={name: value}) for value in values]
         for model in models:
             try:
@@ -184,10 +194,10 @@ class StudyFile(Section):
             dump["model"].pop(name, None)
             dump["train"].pop(name, None)
         dump["execution"].setdefault("trial_timeout", "none")
-        for unused in ("space", "arms"):
+        for unused in ("space", "variants"):
             if not dump[unused]:
                 del dump[unused]
-        if self.arms:
+        if self.variants:
             del dump["study"]["trials"]
         return yaml.safe_dump(dump, sort_keys=False, default_flow_style=None, width=100)
 
@@ -197,6 +207,7 @@ class StudyFile(Section):
         The data enter by their fingerprint, so a moved folder is no change.
         """
         dump = self.model_dump(mode="json")
+        dump["arms"] = dump.pop("variants")  # as studies of version 0.3 are hashed
         del dump["study"]["trials"], dump["study"]["name"]
         for key in ("gpu", "retries", "trial_timeout", "keep_checkpoints"):
             del dump["execution"][key]
@@ -220,14 +231,14 @@ class StudyFile(Section):
         if self.model.revision != 1:
             model["revision"] = self.model.revision
         others = {
-            arm: self.detector_of(settings)
-            for arm, settings in self.arms.items()
+            variant: self.detector_of(settings)
+            for variant, settings in self.variants.items()
             if "name" in settings
         }
         if others:  # what their defaults are is part of what is compared
             dump["detectors"] = {
-                arm: other.model_dump(mode="json") | {"revision": other.revision}
-                for arm, other in others.items()
+                variant: other.model_dump(mode="json") | {"revision": other.revision}
+                for variant, other in others.items()
             }
         return dump
 

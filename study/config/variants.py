@@ -1,8 +1,8 @@
-"""Arms: named configurations beside each other, each trained with the same seeds.
+"""Variants: named configurations beside each other, each trained with the same seeds.
 
-A study of arms asks nothing of a sampler: trial n is arm n mod A of replicate n // A, so that all
-arms of one seed stand together, and whoever stops early has compared what there is in pairs. It
-runs through the same ledger, workers, tracking and proof as a search.
+A comparison (ablation) study asks nothing of a sampler: trial n is variant n mod V of replicate
+n // V. All variants of one seed stand together, so that a study that stops early has compared what
+there is in pairs. It has the same ledger, workers, tracking and verification as a search.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-ARM, REPLICATE = "arm", "replicate"
-"""What a trial of arms has for parameters."""
+VARIANT, REPLICATE = "arm", "replicate"
+"""What a comparison trial has for parameters."""
 START = "start"
-"""The setting of an arm that says where its weights come from."""
+"""The setting of a variant that says where its weights come from."""
 Start = Literal["scratch", "frozen_core", "zero_shot"]
 MOST_REPLICATES = 1000
 
 
 class SourceSection(Section):
-    """Models of another data set, from which arms with another ``start`` than scratch begin."""
+    """Models of another data set, from which variants with another ``start`` than scratch begin."""
 
     checkpoints: str
     """Folder of ``trial-0000.safetensors``, …: one for each replicate. Workers must see it."""
@@ -43,11 +43,11 @@ def with_seeds_of(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     return new | {"source": {key: sha for key, sha in ours.items() if key in theirs}}
 
 
-def arm_distributions(arms: Sequence[str]) -> dict[str, BaseDistribution]:
-    """The space of a study of arms, as Optuna writes it."""
+def variant_distributions(variants: Sequence[str]) -> dict[str, BaseDistribution]:
+    """The space of a comparison study, as Optuna writes it."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     return {
-        ARM: CategoricalDistribution(list(arms)),
+        VARIANT: CategoricalDistribution(list(variants)),
         REPLICATE: IntDistribution(0, MOST_REPLICATES - 1),
     }

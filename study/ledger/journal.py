@@ -21,7 +21,7 @@ from refinevad.errors import InputError
 from refinevad.files import CannotWrite, write_all, write_whole
 
 JOURNAL = "journal.log"
-HOLDER = "driver.lock"
+OWNER_FILE = "owner.json"
 
 _END_OF_A_TRIAL = {
     JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE,
@@ -29,7 +29,7 @@ _END_OF_A_TRIAL = {
 }
 
 
-class _HeldByDriver(JournalFileOpenLock):
+class _NoLock(JournalFileOpenLock):
     """No lock per write: the driver's lock on the study holds for all of them."""
 
     def acquire(self) -> bool:
@@ -48,7 +48,7 @@ class BatchingJournal(JournalFileBackend):
     """
 
     def __init__(self, path: Path, handle: int) -> None:
-        super().__init__(str(path), lock_obj=_HeldByDriver(str(path)))
+        super().__init__(str(path), lock_obj=_NoLock(str(path)))
         self._path = path
         self._handle = handle
         self._pending: list[dict[str, Any]] | None = None
@@ -112,7 +112,7 @@ def _with_shared_keys(value: Any) -> Any:
 
 
 def reading_journal(path: Path) -> JournalFileBackend:
-    return JournalFileBackend(str(path), lock_obj=_HeldByDriver(str(path)))
+    return JournalFileBackend(str(path), lock_obj=_NoLock(str(path)))
 
 
 def lock_study(folder: Path) -> int:
@@ -124,7 +124,7 @@ def lock_study(folder: Path) -> int:
     Raises:
         InputError: Another process has it, or the file system has no locks.
     """
-    path, holder = folder / JOURNAL, folder / HOLDER
+    path, holder = folder / JOURNAL, folder / OWNER_FILE
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:

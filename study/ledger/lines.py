@@ -79,7 +79,7 @@ class Snapshot(BaseJournalBackend):
         self.seals: list[Seal] = []
         self.versions: list[tuple[int, dict[str, str]]] = []
         """Versions of sessions after the first: number of the first trial they asked, versions."""
-        self.strange: list[str] = []
+        self.unexpected: list[str] = []
         """Lines that no session writes."""
         self._sort()
 
@@ -94,9 +94,9 @@ class Snapshot(BaseJournalBackend):
         for number, (line, text) in enumerate(
             zip(self.lines, self.content.splitlines(keepends=True), strict=True), 1
         ):
-            strange = self._take(number, line, position)
-            if strange:
-                self.strange.append(f"line {number} {strange}")
+            unexpected = self._take(number, line, position)
+            if unexpected:
+                self.unexpected.append(f"line {number} {unexpected}")
             position += len(text)
 
     def _take(self, number: int, line: Line, position: int) -> str | None:

@@ -19,7 +19,7 @@ from study.space.seeds import derived_seed
 
 
 @dataclass(frozen=True)
-class Studied:
+class StudyView:
     """What is known of a study."""
 
     folder: Path
@@ -46,7 +46,7 @@ class Studied:
     def encoder(self) -> Encoder:
         return Encoder(self.file.distributions())
 
-    def floored(self, floor: float) -> Studied:
+    def floored(self, floor: float) -> StudyView:
         """The study asked about its better trials: those below ``floor`` are all alike."""
         records = [
             r if r.objective is None else replace(r, objective=max(floor, r.objective))
@@ -84,14 +84,14 @@ SPLITS = {
 }
 
 
-def read_study(folder: Path) -> Studied:
+def read_study(folder: Path) -> StudyView:
     """Reads a study, also while it runs.
 
     Raises:
         InputError: There is no study in the folder, or its ledger cannot be read.
     """
     _, meta, records = read(folder)
-    return Studied(folder, meta, recorded_file(meta, folder), records)
+    return StudyView(folder, meta, recorded_file(meta, folder), records)
 
 
 def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:

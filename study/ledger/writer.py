@@ -123,7 +123,7 @@ class Ledger(LedgerReader):
         if new.trials < asked:
             raise InputError(
                 f"{self.folder}: trials = {new.trials}, but {asked} were asked already; "
-                f"give --trials {asked} or more (for arms: as many seeds as before, or more)"
+                f"give --trials {asked} or more (for variants: as many seeds as before, or more)"
             )
         if new.trials != old.trials:
             self._storage.set_study_user_attr(self._study_id, "trials", new.trials)
@@ -132,13 +132,13 @@ class Ledger(LedgerReader):
         self._load_meta()
 
     @property
-    def packing(self) -> dict[str, Any] | None:
+    def gpu_sharing(self) -> dict[str, Any] | None:
         """What an earlier session measured of trials that share a GPU."""
         found: dict[str, Any] | None = self._attribute("packing", None)
         return found
 
-    @packing.setter
-    def packing(self, content: dict[str, Any]) -> None:
+    @gpu_sharing.setter
+    def gpu_sharing(self, content: dict[str, Any]) -> None:
         self._storage.set_study_user_attr(self._study_id, "packing", content)
 
     def _attribute(self, name: str, default: Any) -> Any:

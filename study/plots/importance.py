@@ -143,7 +143,7 @@ def interaction(answer: Importance, encoder: Encoder, objective: str) -> Figure:
 def _edges(scale: Scale, cells: int) -> Floats:
     """Of the cells of a range, or of those around each value."""
     if scale.values is None:
-        return np.linspace(*scale.ends, cells + 1)
+        return np.linspace(*scale.bounds, cells + 1)
     codes = scale.codes(scale.values)
     middles = (codes[1:] + codes[:-1]) / 2
     return np.concatenate([[2 * codes[0] - middles[0]], middles, [2 * codes[-1] - middles[-1]]])

@@ -49,7 +49,7 @@ def value_axis(axes: Axes, scale: Scale) -> None:
     """Makes the x-axis one of a hyperparameter's codes, labelled with its values."""
     ticks = scale_ticks(scale)
     axes.set_xticks([code for code, _ in ticks], [label for _, label in ticks])
-    first, last = scale.ends
+    first, last = scale.bounds
     margin = 0.04 * (last - first)
     axes.set_xlim(first - margin, last + margin)
     axes.set_xlabel(f"{scale.name} (log)" if scale.logarithmic else scale.name)

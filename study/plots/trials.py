@@ -125,7 +125,7 @@ def parallel(records: Sequence[TrialRecord], encoder: Encoder, objective: str) -
     """Parallel coordinates: one line per trial, the darker the better; the best ten on top."""
     used = sorted(_with_result(records), key=lambda r: r.objective or 0.0)
     codes = encoder.encode([r.params for r in used])
-    ends = np.array([scale.ends for scale in encoder.scales])
+    ends = np.array([scale.bounds for scale in encoder.scales])
     heights = (codes - ends[:, 0]) / np.maximum(ends[:, 1] - ends[:, 0], 1e-12)
     y = np.array([r.objective for r in used], dtype=float)
     low, high = _view(y)
@@ -149,7 +149,7 @@ def parallel(records: Sequence[TrialRecord], encoder: Encoder, objective: str) -
             )
         for place, scale in enumerate(encoder.scales):
             axes.axvline(place, color="black", linewidth=0.8)
-            start, end = scale.ends
+            start, end = scale.bounds
             for code, label in scale_ticks(scale):
                 height = (code - start) / (end - start or 1.0)
                 axes.text(place + 0.03, height, label, size=7.5, va="center", bbox=_BEHIND_TEXT)

@@ -1,4 +1,4 @@
-"""A picture of arms: every seed as a point, means with intervals."""
+"""A picture of variants: every seed as a point, means with intervals."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from study.analysis.estimate import Estimate
-from study.analysis.paired import ArmResult
+from study.analysis.paired import VariantResult
 from study.plots.style import ACCENT, DASHES, GRID, INK, LINES, MARKS, PALE, figure, styled
 
 _JITTER = 0.16
 
 
-def arms(
-    panels: Mapping[str, Sequence[ArmResult]],
+def variants(
+    panels: Mapping[str, Sequence[VariantResult]],
     *,
     names: Mapping[str, str],
     marks: Mapping[str, float] | None = None,
     mark: str = "knowing only the video's label",
 ) -> Figure:
-    """One panel a metric, one row an arm: seeds as points, the mean and its 95% interval.
+    """One panel a metric, one row a variant: seeds as points, the mean and its 95% interval.
 
     Args:
-        panels: Label of a metric -> results, in the same order of arms.
-        names: How an arm is called.
+        panels: Label of a metric -> results, in the same order of variants.
+        names: How a variant is called.
         marks: Label of a metric -> a value to draw a line at.
         mark: What that value is.
     """

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.config.study_file import StudyFile
-from study.config.variants import ARM
+from study.config.variants import VARIANT
 from study.ledger.records import TrialRecord
 from study.space.dimension import Params
 from study.text import clock
@@ -28,17 +28,17 @@ COVERAGE = 0.9
 _Z = 1.645
 _RIDGE = 2.0
 """As many trials' worth of belief that widths and kinds do not matter."""
-_LATELY = 30.0
+_RECENCY_TRIALS = 30.0
 """So many trials ago, a trial's word on the pace and on the search counts for 1/e."""
 _BLOCK = 10
 """Trials over which the pace of the machine is averaged to see it wander."""
-_SINGLE = 0.2
+_PRIOR_TRIAL_SD = 0.2
 """The same of one trial's seconds, worth two trials' word."""
-_PACE = 0.05
+_MIN_MACHINE_SD = 0.05
 """Standard deviation of the logarithm of the machine's pace from here to the end, at least."""
-_UNSEEN = 0.3
+_SEARCH_SHIFT_SD = 0.3
 """The same of what trials cost that a search proposes from results, where none was seen yet."""
-_TRUST = 10.0
+_PRIOR_WEIGHT = 10.0
 """Proposed trials that are worth as much as this belief and the space-filling ones before."""
 
 Array = NDArray[np.float64]
@@ -114,7 +114,7 @@ class Forecaster:
         if left <= 0:
             return Forecast(0.0, 0.0, 0.0)
         planned, run, seconds = map(np.array, (self._planned, self._run, self._seconds))
-        age = np.arange(count)[::-1] / _LATELY
+        age = np.arange(count)[::-1] / _RECENCY_TRIALS
         recent = np.exp(-age)
         model = _CostModel(np.array(self._rows), run, seconds, recent)
 
@@ -126,8 +126,8 @@ class Forecaster:
         # What the search will propose is like what it proposed, of late more than before.
         weight = recent * np.array(self._proposed)
         usual = float(costs.mean()) if ahead else float(seconds.mean())
-        total_weight = float(weight.sum()) + _TRUST
-        each = (float((weight * seconds).sum()) + _TRUST * usual) / total_weight
+        total_weight = float(weight.sum()) + _PRIOR_WEIGHT
+        each = (float((weight * seconds).sum()) + _PRIOR_WEIGHT * usual) / total_weight
         total = float(costs.sum()) + unknown * each
 
         guessed = unknown * each / total
@@ -135,8 +135,8 @@ class Forecaster:
         apart = float(np.std(seconds) / np.mean(seconds))
         variance = (
             model.pace**2
-            + single**2 * (1 / left + 1 / min(count, _LATELY))
-            + (guessed * _UNSEEN) ** 2 * _TRUST / total_weight
+            + single**2 * (1 / left + 1 / min(count, _RECENCY_TRIALS))
+            + (guessed * _SEARCH_SHIFT_SD) ** 2 * _PRIOR_WEIGHT / total_weight
             + (guessed * apart) ** 2 / max(1, unknown)
         )
         width = _Z * math.sqrt(variance) * (1 + 2 / count)
@@ -152,12 +152,12 @@ class Forecaster:
 
     def _row(self, params: Params) -> list[float]:
         """What decides the seconds of an epoch: widths on a logarithmic scale, kinds as flags."""
-        if self._file.arms:
-            return [float(params[ARM] == arm) for arm in self._file.arms]
+        if self._file.variants:
+            return [float(params[VARIANT] == variant) for variant in self._file.variants]
         row: list[float] = []
         for name in sorted(self._file.space):
             if name in type(self._file.model).model_fields:
-                row += _scaled(params[name], self._file.space[name].ends())
+                row += _scaled(params[name], self._file.space[name].bounds())
         return row
 
 
@@ -193,7 +193,7 @@ class _CostModel:
         errors = y - x @ self._slopes
         # A mean of exponentials, not the exponential of a mean: sums of seconds are foretold.
         self._level = float((np.exp(errors) * recent).sum() / recent.sum())
-        squares = float(((errors - errors.mean()) ** 2).sum()) + 2 * _SINGLE**2
+        squares = float(((errors - errors.mean()) ** 2).sum()) + 2 * _PRIOR_TRIAL_SD**2
         self.spread = math.sqrt(squares / (len(errors) + 1))
         """Standard deviation of the logarithm of one trial's seconds."""
         self.pace = _wander(errors, self.spread)
@@ -208,11 +208,11 @@ def _wander(errors: Array, spread: float) -> float:
     """Standard deviation of means over blocks of trials; ``spread``: of single ones."""
     blocks = len(errors) // _BLOCK
     if blocks < 2:
-        return max(_PACE, spread / math.sqrt(2))
+        return max(_MIN_MACHINE_SD, spread / math.sqrt(2))
     means = errors[len(errors) - blocks * _BLOCK :].reshape(blocks, _BLOCK).mean(axis=1)
-    return max(_PACE, float(np.std(means, ddof=1)))
+    return max(_MIN_MACHINE_SD, float(np.std(means, ddof=1)))
 
 
-def interval(forecast: Forecast) -> str:
+def format_forecast(forecast: Forecast) -> str:
     """``1:02:03 (0:55:00-1:10:00)``."""
     return f"{clock(forecast.seconds)} ({clock(forecast.low)}-{clock(forecast.high)})"

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.ledger.records import TrialRecord
-from study.progress.forecast import interval
+from study.progress.forecast import format_forecast
 from study.progress.screen import PlainScreen, Screen
 from study.progress.tally import Tally
 from study.text import plain
@@ -56,7 +56,7 @@ class LiveScreen(Screen):
         tally = self.tally
         if time.monotonic() >= self._foretold + 1:
             left = tally.left()
-            self._eta = interval(left) if left else "?"
+            self._eta = format_forecast(left) if left else "?"
             self._foretold = time.monotonic()
         self._bar.update(self._task, completed=tally.ended, eta=self._eta)
         facts = Table.grid(padding=(0, 2))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from study.ledger.records import TrialRecord
-from study.progress.forecast import interval
+from study.progress.forecast import format_forecast
 from study.progress.tally import Tally
 from study.text import plain
 
@@ -126,7 +126,7 @@ class PlainScreen(Screen):
         self._last = time.monotonic()
         best = f", best {self.tally.best.objective:.4f}" if self.tally.best else ""
         left = self.tally.left()
-        more = f", {interval(left)} left" if left and left.seconds else ""
+        more = f", {format_forecast(left)} left" if left and left.seconds else ""
         self.note(f"[{self.tally.ended}/{self.tally.trials}]{best}{more} | {text}")
 
 

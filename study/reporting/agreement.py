@@ -7,7 +7,7 @@ from rich.console import Console
 from study.analysis import sentences
 from study.analysis.agreement import Agreement, Comparison, Regret
 from study.ledger.records import best
-from study.ledger.study import Studied
+from study.ledger.study import StudyView
 from study.text import plain
 
 
@@ -17,10 +17,10 @@ def print_comparison(console: Console, found: Comparison) -> None:
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
-    for studied, answer in zip(found.studies, found.answers, strict=True):
-        say(f"{studied.name} ({studied.objective}): {sentences.finding(answer)}")
-        if not answer.gate.open:
-            say(f"  {sentences.gate(answer)}", style="bold yellow")
+    for view, answer in zip(found.studies, found.answers, strict=True):
+        say(f"{view.name} ({view.objective}): {sentences.finding(answer)}")
+        if not answer.fit.trustworthy:
+            say(f"  {sentences.fit_check(answer)}", style="bold yellow")
     names = ", ".join(found.agreement.names)
     say(f"\nagreement of the rankings over {names}:")
     say(f"  {_agreement(found.agreement)}", style="bold")
@@ -48,7 +48,7 @@ def _agreement(found: Agreement) -> str:
     return f"{said}: these trials cannot say whether the rankings agree"
 
 
-def _regret(found: Regret, target: Studied) -> str:
+def _regret(found: Regret, target: StudyView) -> str:
     loss = found.loss
     said = (
         f"loses {loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}] of {target.objective} "

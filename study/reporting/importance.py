@@ -11,36 +11,36 @@ from rich.table import Table
 
 from refinevad.files import write_whole
 from study.analysis import sentences
-from study.analysis.answer import importance_table, interactions_table, stages_table
 from study.analysis.estimate import Estimate
 from study.analysis.importance import METHODS, PROBE, Importance
+from study.analysis.study_importance import importance_table, interactions_table, stages_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 if TYPE_CHECKING:
     from rich.console import Console
 
     from study.analysis.importance import Importance
-    from study.ledger.study import Studied
-from study.analysis.answer import METHOD_HEADS, describe, paper_of
+    from study.ledger.study import StudyView
 from study.analysis.importance import Importance
-from study.ledger.study import Studied
+from study.analysis.study_importance import METHOD_HEADS, describe, paper_of
+from study.ledger.study import StudyView
 from study.reporting.card import Card
 
 
-def print_answer(console: Console, studied: Studied, found: Importance) -> None:
+def print_importance(console: Console, view: StudyView, found: Importance) -> None:
     """Prints the gate first, then the table, then what follows from it."""
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
-    say(f"{studied.name}: which hyperparameters decide {studied.objective}? {describe(studied)}")
-    if studied.floor is not None:
-        say(f"objectives below {studied.floor:g} count as {studied.floor:g}")
-    say(sentences.gate(found), style=None if found.gate.open else "bold yellow")
-    paper = paper_of(studied)
+    say(f"{view.name}: which hyperparameters decide {view.objective}? {describe(view)}")
+    if view.floor is not None:
+        say(f"objectives below {view.floor:g} count as {view.floor:g}")
+    say(sentences.fit_check(found), style=None if found.fit.trustworthy else "bold yellow")
+    paper = paper_of(view)
     table = Table(box=None, padding=(0, 1), show_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
     for method in METHODS:
@@ -81,7 +81,7 @@ def _short(estimate: Estimate) -> str:
     return "{} [{}, {}]".format(*parts)
 
 
-def pictures(studied: Studied, found: Importance) -> dict[str, tuple[Figure, str]]:
+def pictures(view: StudyView, found: Importance) -> dict[str, tuple[Figure, str]]:
     """File name -> picture, and what it shows."""
     from study.plots.importance import importances, interaction, stability
     from study.plots.trials import best_by_value
@@ -89,12 +89,12 @@ def pictures(studied: Studied, found: Importance) -> dict[str, tuple[Figure, str
     top = [parameter.name for parameter in found.parameters[:3]]
     shown = {
         "importance": (
-            importances(found, paper_of(studied)),
+            importances(found, paper_of(view)),
             "Share of importance of each hyperparameter, 95% intervals by bootstrap over trials. "
-            + sentences.sentence(sentences.gate(found)),
+            + sentences.sentence(sentences.fit_check(found)),
         ),
         "best_by_value": (
-            best_by_value(studied.records, studied.encoder, top, studied.objective),
+            best_by_value(view.records, view.encoder, top, view.objective),
             "Best objective by value of the first three hyperparameters, all trials as points",
         ),
         "stability": (
@@ -104,71 +104,71 @@ def pictures(studied: Studied, found: Importance) -> dict[str, tuple[Figure, str
     }
     if found.interactions:
         shown["interaction"] = (
-            interaction(found, studied.encoder, studied.objective),
+            interaction(found, view.encoder, view.objective),
             "What the forest predicts for the pair that interacts most, the others averaged out",
         )
     return shown
 
 
-def write_answer(studied: Studied, found: Importance, folder: Path) -> list[Path]:
+def write_importance(view: StudyView, found: Importance, folder: Path) -> list[Path]:
     """Writes tables as CSV and pictures as PNG and SVG into ``folder``; returns the files."""
     from study.plots.style import save
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, table in (
-        ("importance.csv", importance_table(found, paper_of(studied))),
+        ("importance.csv", importance_table(found, paper_of(view))),
         ("interactions.csv", interactions_table(found)),
         ("stages.csv", stages_table(found)),
     ):
         content: str = table.to_csv(index=False)
         write_whole(folder / name, content.encode())
         written.append(folder / name)
-    for name, (picture, caption) in pictures(studied, found).items():
-        written += save(picture, folder / name, f"{caption}. {studied.caption()}.")
+    for name, (picture, caption) in pictures(view, found).items():
+        written += save(picture, folder / name, f"{caption}. {view.caption()}.")
     return written
 
 
-def with_progress(console: Console, studied: Studied, bootstraps: int) -> Importance:
+def with_progress(console: Console, view: StudyView, bootstraps: int) -> Importance:
     """The study's importances, with a bar while they are computed."""
-    from study.analysis.answer import answer
+    from study.analysis.study_importance import importance_of
     from study.progress.screen import progress_bar
 
     with progress_bar(console) as progress:
-        task = progress.add_task(f"{studied.name}: forests", total=None)
+        task = progress.add_task(f"{view.name}: forests", total=None)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return answer(studied, bootstraps=bootstraps, progress=show)
+        return importance_of(view, bootstraps=bootstraps, progress=show)
 
 
 _STRONGEST = 6
 
 
-def importance_cards(studied: Studied, found: Importance) -> list[Card]:
+def importance_cards(view: StudyView, found: Importance) -> list[Card]:
     """Which hyperparameters matter, at which values, whether they interact, whether it settled."""
-    drawn = pictures(studied, found)
+    drawn = pictures(view, found)
     text = sentences.finding(found)
-    if found.gate.open:
-        text = f"{text} {sentences.best_tenth(found)} {sentences.sentence(sentences.gate(found))}."
+    if found.fit.trustworthy:
+        fit = sentences.sentence(sentences.fit_check(found))
+        text = f"{text} {sentences.best_tenth(found)} {fit}."
     by_value, by_value_caption = drawn["best_by_value"]
     stability, stability_caption = drawn["stability"]
     forest, forest_caption = drawn["importance"]
-    caption = studied.caption()
+    caption = view.caption()
     cards = [
         Card(
             "Which hyperparameters matter",
             text,
-            _shares(studied, found),
+            _shares(view, found),
             forest,
             f"{forest_caption}. {caption}.",
             "Permutation is the headline: how much the forest's prediction changes when one "
             "hyperparameter is drawn anew, over the whole space. Impurity (MDI) is the paper's "
             "measure and weighs places by the trials that were there. PED-ANOVA tells what "
             "separates the best tenth. The probe is a random column: what overlaps it cannot be "
-            "told from noise. P(first): probability of being the most important. "
-            + describe(studied),
+            "told from noise. P(first): probability of being the most important. " + describe(view),
         ),
         Card(
             "The best values",
@@ -202,8 +202,8 @@ def importance_cards(studied: Studied, found: Importance) -> list[Card]:
     return cards
 
 
-def _shares(studied: Studied, found: Importance) -> pd.DataFrame:
-    paper = paper_of(studied)
+def _shares(view: StudyView, found: Importance) -> pd.DataFrame:
+    paper = paper_of(view)
     rows: list[dict[str, object]] = []
     for parameter in found.parameters:
         row: dict[str, object] = {"hyperparameter": parameter.name}

@@ -10,7 +10,7 @@ import pandas as pd
 from refinevad.cli import FLOOR_OF, METRIC_NAMES
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import TrialRecord, best, digest
-from study.ledger.study import SPLITS, Studied
+from study.ledger.study import SPLITS, StudyView
 from study.plots.style import short
 from study.plots.trials import history, learning_curves, parallel
 from study.reporting.card import Card
@@ -20,15 +20,15 @@ _SHOWN = 10
 _BRIEFLY = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}
 
 
-def lead(studied: Studied) -> str:
+def lead(view: StudyView) -> str:
     """The study's result in a sentence or two."""
-    ended, planned = len(studied.ended), studied.meta.trials
+    ended, planned = len(view.ended), view.meta.trials
     so_far = f"{ended} of {planned} trials" if ended < planned else f"{ended} trials"
-    winner = best(studied.records)
+    winner = best(view.records)
     if winner is None:
         return f"{so_far.capitalize()} have ended and none has a result."
     text = (
-        f"The best of {so_far} reaches {winner.objective:.4f} {studied.objective} "
+        f"The best of {so_far} reaches {winner.objective:.4f} {view.objective} "
         f"(trial {winner.number}, epoch {winner.selected_epoch})."
     )
     auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
@@ -40,9 +40,9 @@ def lead(studied: Studied) -> str:
     return text
 
 
-def facts(studied: Studied) -> dict[str, str]:
+def facts(view: StudyView) -> dict[str, str]:
     """How the study was obtained."""
-    meta, file, ended = studied.meta, studied.file, studied.ended
+    meta, file, ended = view.meta, view.file, view.ended
     waiting = meta.trials - len(ended)
     states = Counter(
         "diverged" if r.diverged else r.state.lower() for r in ended if r.state != "RUNNING"
@@ -58,12 +58,12 @@ def facts(studied: Studied) -> dict[str, str]:
     found = {
         "study": f"{meta.name}, hash {meta.hash}, seed {file.study.seed}",
         "data": data,
-        "objective": f"{studied.objective}, {SPLITS[meta.split]}; every trial's best epoch",
+        "objective": f"{view.objective}, {SPLITS[meta.split]}; every trial's best epoch",
         "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
         + (f"; {waiting} still to come" if waiting > 0 else ""),
         "search": f"{search.space_filling} space-filling (Sobol), then TPE, window {search.window}"
-        if not file.arms
-        else f"none: {len(file.arms)} arms, {file.seeds} seeds each",
+        if not file.variants
+        else f"none: {len(file.variants)} variants, {file.seeds} seeds each",
         "pruning": "none"
         if pruning is None
         else f"below the {pruning.percentile:g}th percentile, after {pruning.warmup_epochs} epochs "
@@ -74,7 +74,7 @@ def facts(studied: Studied) -> dict[str, str]:
         else f"{_moment(min(times))} to {_moment(max(times))}; {clock(computed)} spent in trials",
         "versions": ", ".join(f"{name} {version}" for name, version in meta.versions.items()),
         "code": meta.git_commit or "not in a repository",
-        "digest": digest(studied.records),
+        "digest": digest(view.records),
         "proof": f"python -m study.verify --study {meta.name}",
     }
     if not file.execution.deterministic:
@@ -82,14 +82,14 @@ def facts(studied: Studied) -> dict[str, str]:
     return found
 
 
-def best_card(studied: Studied) -> Card:
+def best_card(view: StudyView) -> Card:
     """The best trials, with their test metrics beside the floor."""
-    ranked = _ranked(studied)[:_SHOWN]
+    ranked = _ranked(view)[:_SHOWN]
     if not ranked:
         return Card("Best trials", "No trial has a result.")
     rows = []
     for record in ranked:
-        row: dict[str, object] = {"trial": record.number, studied.objective: record.objective}
+        row: dict[str, object] = {"trial": record.number, view.objective: record.objective}
         row |= {
             name: record.metrics[f"selected/{key}"]
             for key, name in _BRIEFLY.items()
@@ -104,20 +104,20 @@ def best_card(studied: Studied) -> Card:
     return Card(
         "Best trials",
         f"Trial {first.number} is the best; the first {len(ranked)} lie within {spread:.4f} of "
-        f"{studied.objective}.",
+        f"{view.objective}.",
         pd.DataFrame(rows),
         note="Trials were chosen by the objective alone. "
         + (
             "It was computed on the test set: the test figures are those of a choice made on them."
-            if studied.meta.split == "test"
+            if view.meta.split == "test"
             else "The test set had no say."
         ),
     )
 
 
-def test_card(studied: Studied) -> Card | None:
+def test_card(view: StudyView) -> Card | None:
     """The best trial on the test set, beside what the label alone gives."""
-    winner = best(studied.records)
+    winner = best(view.records)
     if winner is None:
         return None
     rows: list[dict[str, object]] = []
@@ -143,48 +143,48 @@ def test_card(studied: Studied) -> Card | None:
         text,
         pd.DataFrame(rows),
         note="Label alone: a scorer that knows only whether a video is abnormal, and scores all "
-        f"its frames alike. Epoch {winner.selected_epoch} was {SPLITS[studied.meta.split]}.",
+        f"its frames alike. Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
     )
 
 
-def history_card(studied: Studied) -> Card | None:
+def history_card(view: StudyView) -> Card | None:
     """The search over time."""
-    ranked = _ranked(studied)
+    ranked = _ranked(view)
     if not ranked:
         return None
-    number, total = ranked[0].number, len(studied.ended)
-    evenly = studied.file.search.space_filling
+    number, total = ranked[0].number, len(view.ended)
+    evenly = view.file.search.space_filling
     where = "in the space-filling part" if number < evenly else "by TPE"
     return Card(
         "The search",
         f"The best trial was number {number} of {total}, found {where}.",
-        picture=history(studied.records, evenly, studied.objective),
-        caption=f"Objective of every trial in order, and the best so far. {studied.caption()}.",
+        picture=history(view.records, evenly, view.objective),
+        caption=f"Objective of every trial in order, and the best so far. {view.caption()}.",
     )
 
 
-def parallel_card(studied: Studied) -> Card | None:
+def parallel_card(view: StudyView) -> Card | None:
     """Every configuration at once."""
-    ranked = _ranked(studied)
-    if len(ranked) < 2 or not studied.encoder.scales:
+    ranked = _ranked(view)
+    if len(ranked) < 2 or not view.encoder.scales:
         return None
     count = min(_SHOWN, len(ranked))
     return Card(
         "All configurations",
         f"Where the best {count} lie, and where everything else lies.",
-        picture=parallel(studied.records, studied.encoder, studied.objective),
+        picture=parallel(view.records, view.encoder, view.objective),
         caption=f"One line per trial, the darker the better; the best {count} on top. "
-        f"{studied.caption()}.",
+        f"{view.caption()}.",
     )
 
 
-def curves_card(studied: Studied) -> Card | None:
+def curves_card(view: StudyView) -> Card | None:
     """Learning curves of the best, and what pruning did."""
-    with_curves = [r for r in _ranked(studied) if r.curve]
+    with_curves = [r for r in _ranked(view) if r.curve]
     if not with_curves:
         return None
     pruned = [r for r in with_curves if r.state == "PRUNED"]
-    longest = {r.number: studied.file.epochs_of(r.params) for r in pruned}
+    longest = {r.number: view.file.epochs_of(r.params) for r in pruned}
     saved = sum(longest[r.number] - len(r.curve) for r in pruned)
     run = sum(len(r.curve) for r in with_curves)
     text = "No trial was pruned."
@@ -196,17 +196,17 @@ def curves_card(studied: Studied) -> Card | None:
     return Card(
         "Learning curves and pruning",
         text,
-        picture=learning_curves(studied.records, studied.objective),
+        picture=learning_curves(view.records, view.objective),
         caption="Objective per epoch of the best ten trials and of all pruned ones; a diamond "
-        f"marks the selected epoch. {studied.caption()}.",
+        f"marks the selected epoch. {view.caption()}.",
     )
 
 
-def failures_card(studied: Studied) -> Card:
+def failures_card(view: StudyView) -> Card:
     """What did not go well."""
-    failed = [r for r in studied.ended if r.state == "FAILED"]
-    diverged = sum(r.diverged for r in studied.ended)
-    attempts = sum(r.attempts for r in studied.records)
+    failed = [r for r in view.ended if r.state == "FAILED"]
+    diverged = sum(r.diverged for r in view.ended)
+    attempts = sum(r.attempts for r in view.records)
     reasons = Counter(r.reason or "unknown" for r in failed)
     parts = [
         f"{len(failed)} trials failed" if failed else "No trial failed",
@@ -226,8 +226,8 @@ def failures_card(studied: Studied) -> Card:
     return Card("Failures", ", ".join(parts) + ".", table if len(table) else None)
 
 
-def _ranked(studied: Studied) -> list[TrialRecord]:
-    used = [r for r in studied.ended if r.objective is not None and not r.diverged]
+def _ranked(view: StudyView) -> list[TrialRecord]:
+    used = [r for r in view.ended if r.objective is not None and not r.diverged]
     return sorted(used, key=lambda r: (-(r.objective or 0.0), r.number))
 
 

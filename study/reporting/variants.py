@@ -1,4 +1,4 @@
-"""Cards of arms: a table, a picture and what the intervals allow to be said."""
+"""Cards of variants: a table, a picture and what the intervals allow to be said."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pandas as pd
 
 from study.analysis.paired import (
     OBJECTIVE,
-    ArmResult,
     Values,
-    arm_results,
+    VariantResult,
     compared,
     interval,
     signed,
     values_of,
+    variant_results,
 )
-from study.ledger.study import Studied
-from study.plots.variants import arms as arms_picture
+from study.ledger.study import StudyView
+from study.plots.variants import variants as variants_picture
 from study.reporting.card import Card
 
 _FRAME = {
@@ -28,23 +28,23 @@ _FRAME = {
 _FLOORS = {"selected/test/auc": "selected/floor/auc", "selected/test/ap": "selected/floor/ap"}
 
 
-def shown_metrics(studied: Studied) -> dict[str, str]:
+def shown_metrics(view: StudyView) -> dict[str, str]:
     """Metric -> label, the data set's headline first: AP on XD-Violence, AUC elsewhere."""
     keys = list(_FRAME)
-    data = studied.file.data
+    data = view.file.data
     if data.taxonomy == "xd" or data.synthetic == "xd-like":
         keys.insert(0, keys.pop())
     found = {key: _FRAME[key] for key in keys}
-    if studied.meta.split == "val":
-        found[OBJECTIVE] = studied.objective
+    if view.meta.split == "val":
+        found[OBJECTIVE] = view.objective
     return found
 
 
-def arms_card(
-    studied: Studied,
+def variants_card(
+    view: StudyView,
     *,
-    title: str = "Arms compared",
-    arms: Sequence[str] | None = None,
+    title: str = "Variants compared",
+    variants: Sequence[str] | None = None,
     reference: str | None = None,
     names: Mapping[str, str] | None = None,
     metrics: Mapping[str, str] | None = None,
@@ -54,26 +54,26 @@ def arms_card(
     paper: Mapping[str, Mapping[str, float]] | None = None,
     note: str = "",
 ) -> Card:
-    """A card that compares the arms of a study.
+    """A card that compares the variants of a study.
 
     Args:
-        studied: A study of arms.
+        view: A comparison study.
         title: Of the card.
-        arms: Which, in which order; all.
-        reference: The arm that the others are compared with; the first.
-        names: How an arm is called.
+        variants: Which, in which order; all.
+        reference: The variant that the others are compared with; the first.
+        names: How a variant is called.
         metrics: Metric -> label, the headline first.
         values: Of metrics that are not among a trial's own.
         marks: Label of a metric -> value of a line in the picture; what the label alone gives.
         mark: What that value is.
-        paper: Column -> arm -> the paper's number.
+        paper: Column -> variant -> the paper's number.
         note: What else must be known.
     """
-    arms = list(arms or studied.file.arms)
-    reference, names = reference or arms[0], names or {}
-    metrics = metrics or shown_metrics(studied)
-    found = {key: values_of(studied.records, arms, key) for key in metrics} | dict(values or {})
-    results = {key: arm_results(found[key], reference) for key in metrics}
+    variants = list(variants or view.file.variants)
+    reference, names = reference or variants[0], names or {}
+    metrics = metrics or shown_metrics(view)
+    found = {key: values_of(view.records, variants, key) for key in metrics} | dict(values or {})
+    results = {key: variant_results(found[key], reference) for key in metrics}
     head = next(iter(metrics))
     table = _table(results, metrics, head, names, paper or {})
     seeds = max((len(r.values) for r in results[head]), default=0)
@@ -82,22 +82,22 @@ def arms_card(
         title,
         text,
         table,
-        arms_picture(
+        variants_picture(
             {label: results[key] for key, label in metrics.items()},
             names=names,
-            marks=_floors(studied, metrics) if marks is None else marks,
+            marks=_floors(view, metrics) if marks is None else marks,
             mark=mark,
         ),
         f"Every seed as a point; means over up to {seeds} seeds with 95% intervals by Student's t. "
-        f"{studied.caption()}.",
-        "Differences are paired: arms of one seed have the same random numbers and held-out "
+        f"{view.caption()}.",
+        "Differences are paired: variants of one seed have the same random numbers and held-out "
         "videos. Intervals are per comparison, not corrected for their number, and do not cover "
         f"another choice of held-out videos. {note}".strip(),
     )
 
 
 def _table(
-    results: Mapping[str, Sequence[ArmResult]],
+    results: Mapping[str, Sequence[VariantResult]],
     metrics: Mapping[str, str],
     head: str,
     names: Mapping[str, str],
@@ -105,7 +105,7 @@ def _table(
 ) -> pd.DataFrame:
     rows = []
     for i, first in enumerate(results[head]):
-        row: dict[str, object] = {"arm": names.get(first.name, first.name)}
+        row: dict[str, object] = {"variant": names.get(first.name, first.name)}
         row[f"{metrics[head]}, mean"] = interval(first.mean)
         difference = signed(first.difference) or ("reference" if first.values else "")
         row["difference in pairs"] = difference
@@ -119,8 +119,8 @@ def _table(
     return pd.DataFrame(rows)
 
 
-def _floors(studied: Studied, metrics: Mapping[str, str]) -> dict[str, float]:
-    for record in studied.ended:
+def _floors(view: StudyView, metrics: Mapping[str, str]) -> dict[str, float]:
+    for record in view.ended:
         found = {
             metrics[key]: record.metrics[floor]
             for key, floor in _FLOORS.items()

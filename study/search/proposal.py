@@ -14,7 +14,7 @@ from study.ledger.records import TrialRecord
 from study.search.base import Search
 from study.search.ordered import OrderedSearch
 from study.search.pruning import StoppingRule
-from study.search.variants import ArmSearch
+from study.search.variants import VariantSearch
 from study.space.dimension import Params
 from study.space.seeds import derived_seed
 
@@ -31,8 +31,8 @@ class Proposal:
 
 def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
     """The search of a study, before its first trial; ``ahead``: a window of so many at least."""
-    if file.arms:
-        return ArmSearch(list(file.arms))
+    if file.variants:
+        return VariantSearch(list(file.variants))
     return OrderedSearch(
         file.distributions(),
         seed=file.study.seed,
@@ -65,7 +65,7 @@ def propose(
     number = search.next_number
     params = search.ask()
     seed = params.get("seed", file.train.seed)
-    if seed is None:  # arms of one replicate have the same
+    if seed is None:  # variants of one replicate have the same
         seed = derived_seed(file.study.seed, params.get(REPLICATE, number), "training")
     results = max(0, number - file.search.window + 1)
     curve = stopping.curve(records, results) if stopping else None
@@ -74,4 +74,4 @@ def propose(
 
 def _longest(file: StudyFile) -> int:
     dimension = file.space.get("epochs")
-    return int(max(dimension.ends())) if dimension else file.train.epochs
+    return int(max(dimension.bounds())) if dimension else file.train.epochs

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from study.config.variants import ARM, REPLICATE
+from study.config.variants import REPLICATE, VARIANT
 
 if TYPE_CHECKING:
     from study.space.dimension import Params
 
 
-class ArmSearch:
-    """Asks arms in their turn; the interface of :class:`study.search.OrderedSearch`.
+class VariantSearch:
+    """Asks variants in their turn; the interface of :class:`study.search.OrderedSearch`.
 
     Args:
-        arms: Names, in the order of the study file.
+        variants: Names, in the order of the study file.
     """
 
     ready = True
     """No trial waits for a result."""
 
-    def __init__(self, arms: Sequence[str]) -> None:
-        self._arms = list(arms)
+    def __init__(self, variants: Sequence[str]) -> None:
+        self._variants = list(variants)
         self._asked = 0
 
     @property
@@ -35,12 +35,12 @@ class ArmSearch:
 
     def ask(self) -> Params:
         """Parameters of the next trial."""
-        replicate, arm = divmod(self._asked, len(self._arms))
+        replicate, variant = divmod(self._asked, len(self._variants))
         self._asked += 1
-        return {ARM: self._arms[arm], REPLICATE: replicate}
+        return {VARIANT: self._variants[variant], REPLICATE: replicate}
 
     def restore(self, params: Params) -> None:
         """Takes the next trial as asked with ``params``."""
-        if params.get(ARM) not in self._arms:
-            raise ValueError(f"no arm {params.get(ARM)!r}")
+        if params.get(VARIANT) not in self._variants:
+            raise ValueError(f"no variant {params.get(VARIANT)!r}")
         self._asked += 1

@@ -15,7 +15,7 @@ from study.config.study_file import StudyFile
 from study.config.variants import with_seeds_of
 from study.ledger.reader import LedgerReader
 from study.ledger.records import TrialRecord
-from study.progress.forecast import Forecaster, interval
+from study.progress.forecast import Forecaster, format_forecast
 from study.search.proposal import first_proposals
 from study.space.dimension import Params
 from study.text import plain
@@ -35,7 +35,7 @@ def print_dry_run(
     console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
 ) -> None:
     """The resolved study, its fingerprints, ten configurations and a cost forecast."""
-    known = first_proposals(file, file.study.trials if file.arms else file.search.space_filling)
+    known = first_proposals(file, file.study.trials if file.variants else file.search.space_filling)
     shown = known[:_SHOWN] or first_proposals(file, _SHOWN)
     ended, state = _begun(folder, file)
     forecaster = Forecaster(file, known)
@@ -48,8 +48,8 @@ def print_dry_run(
     console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
     console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
     kind = "first of the space-filling sequence" if file.search.space_filling else "at random"
-    if file.arms:
-        kind = "the arms"
+    if file.variants:
+        kind = "the variants"
     console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
     for number, params in enumerate(shown):
         console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
@@ -64,7 +64,8 @@ def print_dry_run(
         if file.pruning:
             source += "; pruning shortens it"
     console.print(
-        f"\nforecast: {trials} on {_count(workers, 'worker')} take {interval(left)}, by {source}",
+        f"\nforecast: {trials} on {_count(workers, 'worker')} take {format_forecast(left)}, "
+        f"by {source}",
         highlight=False,
         soft_wrap=True,
     )

@@ -136,7 +136,7 @@ class _Session:
         file, options = self._file, self._options
         objective = f"{file.objective.metric} on {file.objective.split}"
         workers = options.workers or self._backend.workers(file.execution.threads)
-        ahead = file.study.trials if file.arms else file.search.space_filling
+        ahead = file.study.trials if file.variants else file.search.space_filling
         forecaster = Forecaster(file, first_proposals(file, ahead))
         tally = Tally(
             trials=file.study.trials, workers=workers, metric=objective, forecaster=forecaster

@@ -14,7 +14,7 @@ from study.config.load import study_of
 from study.config.study_file import StudyFile
 from study.config.variants import SourceSection
 from study.ledger.records import best
-from study.ledger.study import Studied
+from study.ledger.study import StudyView
 from study.space.dimension import Scalar
 from study.text import plain, say
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
     from refinevad.data import Store
 
-_OF_A_SEARCH = ("space", "search", "pruning", "arms", "seeds", "source")
+_OF_A_SEARCH = ("space", "search", "pruning", "variants", "seeds", "source")
 
 
-def arms_of(
+def comparison_study(
     path: Path,
     overrides: Iterable[str],
     *,
     name: str,
-    arms: Mapping[str, Mapping[str, Scalar]],
+    variants: Mapping[str, Mapping[str, Scalar]],
     seeds: int,
-    like: Studied | None = None,
+    like: StudyView | None = None,
     source: SourceSection | None = None,
 ) -> StudyFile:
-    """A study of arms on the data of a study file.
+    """A comparison study on the data of a study file.
 
     Args:
         path: The study file. What it searches is taken at its default, or from ``like``.
         overrides: ``KEY=VALUE``, as for ``study.run --set``; they come last.
         name: Of the new study.
-        arms: Arm -> the fields in which it differs.
-        seeds: Of each arm.
+        variants: Variant -> the fields in which it differs.
+        seeds: Of each variant.
         like: A study whose best trial gives all of ``model`` and ``train``.
-        source: Checkpoints for arms that begin from another data set.
+        source: Checkpoints for variants that begin from another data set.
 
     Raises:
-        InputError: The file, an override or an arm is wrong, or ``like`` has no result.
+        InputError: The file, an override or a variant is wrong, or ``like`` has no result.
     """
     document = read_document(path)
     for section in _OF_A_SEARCH:
@@ -60,21 +60,21 @@ def arms_of(
     execution = document.data.get("execution") or {}
     document.data |= {
         "study": {"name": name, "seed": seed},
-        "arms": {arm: dict(settings) for arm, settings in arms.items()},
+        "variants": {variant: dict(settings) for variant, settings in variants.items()},
         "seeds": seeds,
-        "execution": execution | {"keep_checkpoints": len(arms) * seeds},
+        "execution": execution | {"keep_checkpoints": len(variants) * seeds},
     }
     if source is not None:
         document.data["source"] = source.model_dump(mode="json")
     return study_of(document, overrides)
 
 
-def best_settings(studied: Studied) -> dict[str, Any]:
+def best_settings(view: StudyView) -> dict[str, Any]:
     """``model`` and ``train`` of a study's best trial."""
-    winner = best(studied.records)
+    winner = best(view.records)
     if winner is None:
-        raise InputError(f"{studied.name}: no trial has a result yet; give a study that has one")
-    config = studied.file.trial_config(winner.params)
+        raise InputError(f"{view.name}: no trial has a result yet; give a study that has one")
+    config = view.file.trial_config(winner.params)
     train = config.train.model_dump(mode="json", exclude_none=True)
     train.pop("seed", None)
     return {"model": config.model.model_dump(mode="json", exclude_none=True), "train": train}

@@ -78,7 +78,7 @@ class Dimension(Section):
         assert self.log_int is not None
         return IntDistribution(*self.log_int, log=True)
 
-    def ends(self) -> tuple[Any, ...]:
+    def bounds(self) -> tuple[Any, ...]:
         """All choices, or both bounds."""
         if self.choice is not None:
             return self.choice
@@ -87,4 +87,4 @@ class Dimension(Section):
     def all_values(self) -> Sequence[Any]:
         """All choices, all whole numbers, or both bounds of a real range."""
         whole = self.int or self.log_int
-        return range(whole[0], whole[1] + 1) if whole else self.ends()
+        return range(whole[0], whole[1] + 1) if whole else self.bounds()

@@ -63,7 +63,7 @@ class Scale:
         return bool(getattr(self.distribution, "log", False))
 
     @property
-    def ends(self) -> tuple[float, float]:
+    def bounds(self) -> tuple[float, float]:
         """The smallest and the largest code."""
         return 0.0, 1.0 if self.ordered or self.values is None else float(len(self.values) - 1)
 

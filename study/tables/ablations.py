@@ -1,41 +1,41 @@
-"""Tables of the paper that compare arms, and one that it does not have: temporal modules."""
+"""Tables of the paper that compare variants, and one that it does not have: temporal modules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from study.reporting.variants import arms_card
+from study.reporting.variants import variants_card
 
 if TYPE_CHECKING:
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
     from study.reporting.card import Card
     from study.space.dimension import Scalar
 
 
 @dataclass(frozen=True)
-class ArmsTable:
-    """Arms and what they are called; the reference is the arm that the others are held against."""
+class VariantsTable:
+    """Variants and their names; the others are held against the reference."""
 
     title: str
-    arms: dict[str, dict[str, Scalar]]
+    variants: dict[str, dict[str, Scalar]]
     names: dict[str, str]
     reference: str
     note: str = ""
 
-    def card(self, studied: Studied) -> Card:
+    def card(self, view: StudyView) -> Card:
         """The comparison as a card."""
-        return arms_card(
-            studied,
+        return variants_card(
+            view,
             title=self.title,
-            arms=list(self.arms),
+            variants=list(self.variants),
             reference=self.reference,
             names=self.names,
             note=self.note,
         )
 
 
-ABLATION = ArmsTable(
+ABLATION = VariantsTable(
     "Ablation (the paper's Table 3)",
     {
         "base": {"temporal": "none", "injection": "none"},
@@ -53,7 +53,7 @@ ABLATION = ArmsTable(
     "Base: scorer and losses alone. Each row adds to the one above; all have the category loss. "
     "Hard: the prototype of the most probable category instead of the mixture of eq. 6.",
 )
-INJECTION = ArmsTable(
+INJECTION = VariantsTable(
     "Injection strategies (the paper's Table 6)",
     {
         "cross_attention": {},
@@ -71,7 +71,7 @@ INJECTION = ArmsTable(
     },
     "cross_attention",
 )
-TEMPORAL = ArmsTable(
+TEMPORAL = VariantsTable(
     "Temporal modules in RefineVAD",
     {
         "motar": {},

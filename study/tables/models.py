@@ -16,53 +16,53 @@ from study.analysis.paired import Values, interval, t_interval
 from study.plots.style import heat_map
 from study.plots.variants import lines
 from study.reporting.card import Card
-from study.reporting.variants import arms_card
-from study.tables.test_scores import Scored, score_arms
+from study.reporting.variants import variants_card
+from study.tables.test_scores import Scored, score_variants
 from study.tables.videos import bars_card, curves_card, map_card
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 
-ARM = "refinevad"
+VARIANT = "refinevad"
 _FIGURES = {"tsne": map_card, "curves": curves_card, "bars": bars_card}
 
 
-def model_cards(table: str, studied: Studied, store: Store) -> list[Card]:
+def model_cards(table: str, view: StudyView, store: Store) -> list[Card]:
     """One of the tables or figures; figures show the model of the first seed.
 
     Raises:
         Stopped: No model was kept.
     """
-    scored = score_arms(studied, store, [ARM, "hard"] if table == "classifier" else [ARM])
-    ours = [s for s in scored if s.arm == ARM]
+    scored = score_variants(view, store, [VARIANT, "hard"] if table == "classifier" else [VARIANT])
+    ours = [s for s in scored if s.variant == VARIANT]
     if not ours:
         raise Stopped(
-            f"{studied.folder}: no model of the arm {ARM} was kept (its trials failed or "
-            f"diverged); see python -m study.report --study {studied.folder}"
+            f"{view.folder}: no model of the variant {VARIANT} was kept (its trials failed or "
+            f"diverged); see python -m study.report --study {view.folder}"
         )
     if table == "classifier":
-        return [classifier_card(studied, store, scored), confusion_card(studied, store, ours)]
+        return [classifier_card(view, store, scored), confusion_card(view, store, ours)]
     if table == "detection":
-        return [detection_card(studied, store, ours)]
-    return [_FIGURES[table](studied, store, ours[0])]
+        return [detection_card(view, store, ours)]
+    return [_FIGURES[table](view, store, ours[0])]
 
 
-def classifier_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> Card:
+def classifier_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> Card:
     """Top-1, top-3 and mean recall of categories over abnormal test videos (Table 5)."""
     labels = store.test.labels
     values: dict[str, dict[str, dict[int, float]]] = {}
     for one in scored:
         for name, value in recognition_metrics(one.probs, labels).items():
-            values.setdefault(name, {}).setdefault(one.arm, {})[one.replicate] = value
+            values.setdefault(name, {}).setdefault(one.variant, {})[one.replicate] = value
     commonest = next(iter(next(iter(values.pop("commonest").values())).values()))
     found: dict[str, Values] = dict(values)
-    return arms_card(
-        studied,
+    return variants_card(
+        view,
         title="Recognising categories (the paper's Table 5)",
-        arms=list(found["top1"]),
-        reference=ARM,
-        names={ARM: "soft classes", "hard": "hard classes"},
+        variants=list(found["top1"]),
+        reference=VARIANT,
+        names={VARIANT: "soft classes", "hard": "hard classes"},
         metrics={"top1": "top-1 accuracy", "top3": "top-3 accuracy", "macro_recall": "mean recall"},
         values=found,
         marks={"top-1 accuracy": commonest},
@@ -73,7 +73,7 @@ def classifier_card(studied: Studied, store: Store, scored: Sequence[Scored]) ->
     )
 
 
-def confusion_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> Card:
+def confusion_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> Card:
     """Which category is taken for which, mean over seeds."""
     names = list(store.categories)
     shares = np.mean([confusion(s.probs, store.test.labels) for s in scored], axis=0)
@@ -92,11 +92,11 @@ def confusion_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> 
         table.round(4).reset_index(names="category"),
         heat_map(table, across="most probable category", down="category", label="share of videos"),
         f"Share of a category's abnormal test videos (rows) for which each category is the most "
-        f"probable (columns), mean over {len(scored)} seeds. {studied.caption()}.",
+        f"probable (columns), mean over {len(scored)} seeds. {view.caption()}.",
     )
 
 
-def detection_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> Card:
+def detection_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> Card:
     """mAP@IoU (Table 2), in VadCLIP's form and a clean one, both ways to score classes."""
     test = store.test
     normal = store.categories == XD.categories
@@ -136,7 +136,7 @@ def detection_card(studied: Studied, store: Store, scored: Sequence[Scored]) -> 
         table,
         lines(curves, xlabel="IoU", ylabel="mAP (%)"),
         f"mAP in percent at each IoU, mean over {len(scored)} seeds with 95% intervals by "
-        f"Student's t. {studied.caption()}.",
+        f"Student's t. {view.caption()}.",
         "Class scores per frame, which the paper does not define: argmax has the score in the "
         "column of the most probable category; soft has score times probability in each. VadCLIP's "
         "form counts the normal class too (docs/tables.md).",

@@ -1,4 +1,4 @@
-"""The models that a study of arms kept, scored on the test set once for all tables."""
+"""The models that a comparison study kept, scored on the test set once for all tables."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from refinevad.errors import InputError
 from refinevad.evaluation.scores import scoring_mode, segments_to_snippets
 from refinevad.models.checkpoint import load
 from refinevad.models.refinevad.model import RefineVAD
-from study.config.variants import ARM, REPLICATE
+from study.config.variants import REPLICATE, VARIANT
 from study.trials.checkpoints import checkpoint_path
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
     from study.space.encoding import Floats
 
 _BATCH = 256
@@ -30,7 +30,7 @@ _BATCH = 256
 class Scored:
     """One model's say on M test videos of T segments and C categories, means over crops."""
 
-    arm: str
+    variant: str
     replicate: int
     segments: Floats
     """(M, T) scores."""
@@ -42,7 +42,7 @@ class Scored:
     """(M, C)"""
 
 
-def score_model(path: Path, store: Store, *, arm: str, replicate: int) -> Scored:
+def score_model(path: Path, store: Store, *, variant: str, replicate: int) -> Scored:
     """Scores the test set with a checkpoint."""
     with torch.random.fork_rng(devices=[]):
         model, _ = load(path)
@@ -59,7 +59,7 @@ def score_model(path: Path, store: Store, *, arm: str, replicate: int) -> Scored
             probs.append(output.category_probs.float())
     segments = torch.cat(scores).view(count, crops, length).mean(1).numpy()
     return Scored(
-        arm,
+        variant,
         replicate,
         segments,
         segments_to_snippets(segments, store.test.offsets),
@@ -68,15 +68,15 @@ def score_model(path: Path, store: Store, *, arm: str, replicate: int) -> Scored
     )
 
 
-def score_arms(studied: Studied, store: Store, arms: Sequence[str]) -> list[Scored]:
-    """Scores every kept model of ``arms``; trials without one (diverged, failed) are left out."""
+def score_variants(view: StudyView, store: Store, variants: Sequence[str]) -> list[Scored]:
+    """Scores every kept model of ``variants``; a diverged or failed trial has none."""
     found = []
-    for record in studied.ended:
-        path = checkpoint_path(studied.folder / "checkpoints", record.number)
-        arm, replicate = record.params[ARM], int(record.params[REPLICATE])
-        if arm in arms and path.exists():
-            found.append(score_model(path, store, arm=arm, replicate=replicate))
-    return sorted(found, key=lambda s: (list(arms).index(s.arm), s.replicate))
+    for record in view.ended:
+        path = checkpoint_path(view.folder / "checkpoints", record.number)
+        variant, replicate = record.params[VARIANT], int(record.params[REPLICATE])
+        if variant in variants and path.exists():
+            found.append(score_model(path, store, variant=variant, replicate=replicate))
+    return sorted(found, key=lambda s: (list(variants).index(s.variant), s.replicate))
 
 
 def abnormal(store: Store) -> Floats:

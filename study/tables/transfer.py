@@ -13,13 +13,13 @@ from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import ANOMALOUS
 from study.plots.style import heat_map
 from study.reporting.card import Card
-from study.reporting.variants import arms_card
+from study.reporting.variants import variants_card
 from study.tables.test_scores import score_model
 from study.trials.checkpoints import checkpoint_path
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 
 NAMES = {
     "full": "trained on the target",
@@ -30,34 +30,34 @@ PAPER_XD = {"full": 0.8866, "frozen_core": 0.8752, "zero_shot": 0.7756}
 """Test AP on XD-Violence, from UCF-Crime: the paper's Table 4."""
 
 
-def transfer_card(studied: Studied) -> Card:
-    """The three arms beside each other."""
-    data = studied.file.data
+def transfer_card(view: StudyView) -> Card:
+    """The three variants beside each other."""
+    data = view.file.data
     on_xd = data.taxonomy == "xd" and data.synthetic is None
-    return arms_card(
-        studied,
+    return variants_card(
+        view,
         title="What carries over",
         reference="full",
         names=NAMES,
         paper={"paper, Table 4 (AP)": PAPER_XD} if on_xd else None,
-        note="The frozen arm takes category head and prototypes from a model of the source with "
-        "the same seed number; everything else is trained on the target from the start, without "
-        "the category loss.",
+        note="The frozen variant takes category head and prototypes from a model of the source "
+        "with the same seed number; everything else is trained on the target from the start, "
+        "without the category loss.",
     )
 
 
-def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: Store) -> Card:
+def agreement_card(view: StudyView, checkpoints: Path, source: Store, target: Store) -> Card:
     """What the source's categories say of the target's classes."""
-    model = studied.file.model
+    model = view.file.model
     if not isinstance(model, RefineVADConfig):
         return Card(
             "Which source category sees which target class",
             f"Not for {model.name}: it names no categories.",
         )
-    assert studied.file.seeds is not None
+    assert view.file.seeds is not None
     found = [
-        score_model(checkpoint_path(checkpoints, seed), target, arm="source", replicate=seed)
-        for seed in range(studied.file.seeds)
+        score_model(checkpoint_path(checkpoints, seed), target, variant="source", replicate=seed)
+        for seed in range(view.file.seeds)
     ]
     probs = np.mean([softmax(s.logits[..., ANOMALOUS], axis=1) for s in found], axis=0)  # (M, C)
     called = np.mean([(s.probs >= model.threshold).any(axis=1) for s in found], axis=0)
@@ -90,7 +90,7 @@ def agreement_card(studied: Studied, checkpoints: Path, source: Store, target: S
         table.reset_index(names="source category"),
         heat_map(table, across="target class", down="source category", label="mean share"),
         "Share that each category of the source (rows) has in the source's model, mean over the "
-        f"target's test videos of a class (columns) and {len(found)} seeds. {studied.caption()}.",
+        f"target's test videos of a class (columns) and {len(found)} seeds. {view.caption()}.",
         "Share: softmax of the anomalous logits over all categories (eq. 6), so that columns sum "
         f"to 1. Sure: a probability of {model.threshold:g} or more.",
     )

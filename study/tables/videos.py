@@ -18,7 +18,7 @@ from study.reporting.card import Card
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
     from study.tables.test_scores import Scored
 
 _ABNORMAL = 12
@@ -43,7 +43,7 @@ def shown_videos(store: Store) -> list[int]:
     return [*chosen, *normal[:1].tolist()]
 
 
-def curves_card(studied: Studied, store: Store, scored: Scored) -> Card:
+def curves_card(view: StudyView, store: Store, scored: Scored) -> Card:
     """Score curves over the annotated events (Figures 5, 7 and 8)."""
     test, curves, rows = store.test, [], []
     for m in shown_videos(store):
@@ -75,13 +75,13 @@ def curves_card(studied: Studied, store: Store, scored: Scored) -> Card:
         table,
         score_curves(curves),
         f"Anomaly score per snippet of {SNIPPET_FRAMES} frames, annotated events shaded; "
-        f"{_model(scored)}. {studied.caption()}.",
+        f"{_model(scored)}. {view.caption()}.",
         "The first test video of each category in the order of the list, then a normal one; none "
         "was chosen by its curve.",
     )
 
 
-def bars_card(studied: Studied, store: Store, scored: Scored) -> Card:
+def bars_card(view: StudyView, store: Store, scored: Scored) -> Card:
     """Category probabilities of the same videos (Figure 6)."""
     videos = shown_videos(store)
     titles = [_title(store.test.names[m], _category(store, m)) for m in videos]
@@ -94,11 +94,11 @@ def bars_card(studied: Studied, store: Store, scored: Scored) -> Card:
         None,
         category_bars(titles, scored.probs[videos], store.categories, own),
         f"Probability of each category, the video's own label hatched; {_model(scored)}. "
-        f"{studied.caption()}.",
+        f"{view.caption()}.",
     )
 
 
-def map_card(studied: Studied, store: Store, scored: Scored) -> Card:
+def map_card(view: StudyView, store: Store, scored: Scored) -> Card:
     """t-SNE of the category logits of abnormal test videos (Figure 4)."""
     labels = store.test.labels
     one = np.flatnonzero(labels.sum(axis=1) == 1)  # of several labels none is the colour
@@ -107,7 +107,7 @@ def map_card(studied: Studied, store: Store, scored: Scored) -> Card:
     names = np.array(store.categories)[labels[one].argmax(axis=1)]
     logits = scored.logits[one].reshape(len(one), -1).astype(np.float64)
     places = TSNE(
-        perplexity=min(30.0, (len(one) - 1) / 3), random_state=studied.seed("t-SNE") % 2**32
+        perplexity=min(30.0, (len(one) - 1) / 3), random_state=view.seed("t-SNE") % 2**32
     ).fit_transform(logits)
     found = cross_val_predict(KNeighborsClassifier(_NEIGHBOURS), logits, names, cv=LeaveOneOut())
     right = float(accuracy_score(names, found))
@@ -119,7 +119,7 @@ def map_card(studied: Studied, store: Store, scored: Scored) -> Card:
         None,
         video_map(places, names.tolist(), store.categories),
         f"t-SNE of the category logits of abnormal test videos; {_model(scored)}. "
-        f"{studied.caption()}.",
+        f"{view.caption()}.",
         "Distances and sizes of groups in a t-SNE mean nothing; the sentence above was computed "
         "from the logits themselves, each video left out in turn.",
     )
@@ -136,4 +136,4 @@ def _title(name: str, category: str) -> str:
 
 
 def _model(scored: Scored) -> str:
-    return f"arm {scored.arm}, seed {scored.replicate}"
+    return f"variant {scored.variant}, seed {scored.replicate}"

@@ -10,10 +10,10 @@ from study.tracking.mapping import milliseconds, study_key
 from study.tracking.publisher import upload_findings
 
 if TYPE_CHECKING:
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 
 
-def show_analysis(studied: Studied, uri: str, numbers: Mapping[str, float]) -> bool:
+def show_analysis(view: StudyView, uri: str, numbers: Mapping[str, float]) -> bool:
     """Uploads the study's findings and logs ``numbers`` over the trials they rest on.
 
     The study's run is looked for and never made, and its state is left as it is, so that this may
@@ -32,19 +32,19 @@ def show_analysis(studied: Studied, uri: str, numbers: Mapping[str, float]) -> b
     with reaching(uri):
         from mlflow.entities import Metric
 
-        experiment = client.get_experiment_by_name(studied.name)
+        experiment = client.get_experiment_by_name(view.name)
         runs = client.search_runs(
             [experiment.experiment_id] if experiment else [],
-            filter_string=f"tags.study_key = '{study_key(studied.meta)}' "
+            filter_string=f"tags.study_key = '{study_key(view.meta)}' "
             "and tags.`mlflow.source.name` = 'study.run'",
             max_results=1,
         )
         if not runs:
             return False
         run_id = runs[0].info.run_id
-        ended = studied.ended
+        ended = view.ended
         # The same answer again is the same point again, and changes nothing.
-        when = max((r.finished for r in ended if r.finished), default=studied.meta.created)
+        when = max((r.finished for r in ended if r.finished), default=view.meta.created)
         client.log_batch(
             run_id,
             metrics=[
@@ -52,5 +52,5 @@ def show_analysis(studied: Studied, uri: str, numbers: Mapping[str, float]) -> b
                 for name, value in numbers.items()
             ],
         )
-        upload_findings(client, run_id, studied.folder)
+        upload_findings(client, run_id, view.folder)
     return True

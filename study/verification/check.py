@@ -29,7 +29,7 @@ class Check:
     """One kind of comparison, done."""
 
     name: str
-    said: str = ""
+    summary: str = ""
     """What was compared, in one line."""
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -29,15 +29,15 @@ def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, S
         except InputError as error:
             problems.append(str(error))
         else:
-            check.said = f"{path}: every byte read, fingerprint {store.fingerprint[:12]}"
+            check.summary = f"{path}: every byte read, fingerprint {store.fingerprint[:12]}"
             return check, store
     if problems:
-        check.said = "no whole copy of the packed store"
+        check.summary = "no whole copy of the packed store"
         for problem in problems:
             check.differences.append(Difference("the data", "they are what was packed", problem))
         return check, None
     store = prepare(file.data, stores)
-    check.said = f"{store.path}: every byte read, fingerprint {store.fingerprint[:12]}"
+    check.summary = f"{store.path}: every byte read, fingerprint {store.fingerprint[:12]}"
     check.compare("fingerprint of the data", meta.fingerprint, store.fingerprint)
     try:
         store.verify()

@@ -31,14 +31,14 @@ def check_digest(
         _check_seal(check, snapshot, seal, records)
     ended = frozenset(r.number for r in records if r.ended)
     sealed = snapshot.seals[-1].ended if snapshot.seals else frozenset[int]()
-    check.said = f"{now} of {len(ended)} trials; " + _seals_said(snapshot, ended - sealed)
+    check.summary = f"{now} of {len(ended)} trials; " + _seals_said(snapshot, ended - sealed)
     if given is not None:
         _check_given(check, snapshot, given, now)
     if table is None:
         check.notes.append("there is no trials.csv beside the ledger")
     else:
         _check_table(check, table, records, ended, sealed)
-        check.said += "; trials.csv"
+        check.summary += "; trials.csv"
     return check
 
 
@@ -71,9 +71,11 @@ def _check_seal(
 def _check_given(check: Check, snapshot: Snapshot, given: str, now: str) -> None:
     earlier = [seal for seal in snapshot.seals if seal.digest == given]
     if given == now:
-        check.said += "; the one given"
+        check.summary += "; the one given"
     elif earlier:
-        check.said += f"; the one given is that of {len(earlier[0].ended)} trials, sealed earlier"
+        check.summary += (
+            f"; the one given is that of {len(earlier[0].ended)} trials, sealed earlier"
+        )
     else:
         check.compare("digest", now, f"{given} (--digest)")
 

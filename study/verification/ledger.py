@@ -18,7 +18,7 @@ def check_ledger(
 ) -> Check:
     """Lines, counts, and the description of the study."""
     check = Check("ledger")
-    check.differences += [Difference(line, "this", None) for line in snapshot.strange]
+    check.differences += [Difference(line, "this", None) for line in snapshot.unexpected]
     check.compare("name of the study", snapshot.lines[0].get("study_name"), meta.name)
     _check_description(check, meta, file)
     space = file.distributions()
@@ -36,7 +36,7 @@ def check_ledger(
     if len(records) > meta.trials:
         check.differences.append(Difference("trials asked", len(records), f"{meta.trials} at most"))
     ended = sum(record.ended for record in records)
-    check.said = (
+    check.summary = (
         f"{len(snapshot.lines)} lines: {len(records)} of {meta.trials} trials asked, {ended} ended "
         f"with one final record each; study hash {meta.hash}"
     )

@@ -25,7 +25,7 @@ def check_results(file: StudyFile, records: Sequence[TrialRecord]) -> Check:
     }
     failed = counts["FAILED"]
     listed = ", ".join(f"{count} {state}" for state, count in counts.items())
-    check.said = f"{listed}: states, objectives and selected epochs follow from the curves"
+    check.summary = f"{listed}: states, objectives and selected epochs follow from the curves"
     if failed:
         check.notes.append(f"that {failed} FAILED is the ledger's word: a crash cannot be repeated")
     return check

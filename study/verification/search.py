@@ -46,7 +46,7 @@ def check_search(
             search.record(record.number, record.objective)
         curves += record.stopping_curve is not None
         progress(record.number + 1)
-    check.said = (
+    check.summary = (
         f"{len(records)} trials asked again, {len(file.distributions())} parameters each: "
         f"parameters, seeds and {curves} stopping curves compared"
     )

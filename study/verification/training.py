@@ -21,7 +21,7 @@ from study.verification.check import Check, Difference
 COMPARED = ("state", "diverged", "objective", "selected_epoch", "last_objective")
 
 
-def drawn(records: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
+def sample_trials(records: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
     """The best trial, and others at random: the digest is the seed, so that nobody who changes a
     trial knows which ones will be drawn."""
     eligible = [r for r in records if r.state in ("COMPLETE", "PRUNED")]
@@ -55,7 +55,7 @@ def check_training(
 
     check = Check("training")
     again = 0
-    for record in drawn(records, count):
+    for record in sample_trials(records, count):
         name = f"trial {record.number}"
         if record.worker.get("device") == "cuda" and not torch.cuda.is_available():
             check.notes.append(f"{name} was trained on a GPU, and there is none here: skipped")
@@ -74,8 +74,8 @@ def check_training(
         weights = ", its checkpoint too" if kept.is_file() else ""
         say(f"  {name} ({facts}) {'DIFFERS' if differs else 'has the same bits'}{weights}")
         if differs:
-            check.notes += _excuses(file, record, result)
-    check.said = (
+            check.notes += _possible_causes(file, record, result)
+    check.summary = (
         f"{again} trial{'' if again == 1 else 's'} trained again: states, objectives, curves, "
         "metrics and kept checkpoints compared"
     )
@@ -145,7 +145,7 @@ def _compare_weights(check: Check, name: str, path: Path, checkpoint: bytes | No
         check.differences.append(Difference(*what, where=path.name))
 
 
-def _excuses(file: StudyFile, record: TrialRecord, result: TrialResult | None) -> list[str]:
+def _possible_causes(file: StudyFile, record: TrialRecord, result: TrialResult | None) -> list[str]:
     """Why a trial may differ here though nobody has changed anything."""
     if result is not None:
         kinds = hardware_kinds([record, record.with_result(result)])

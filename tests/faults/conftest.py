@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults.table import Row, write_table
 from tests.support.small_data import study_text, write_data
-from tests.support.workspace import Desk, Undisturbed, run_undisturbed
+from tests.support.workspace import Undisturbed, Workspace, run_undisturbed
 
 ROWS = pytest.StashKey[list[Row]]()
 
@@ -55,26 +55,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, stores: Path, data: Path) -> Iterator[Desk]:
-    """A desk with the small study; whatever a test leaves running is ended."""
+def workspace(tmp_path: Path, stores: Path, data: Path) -> Iterator[Workspace]:
+    """A workspace with the small study; whatever a test leaves running is ended."""
     (tmp_path / "small.yaml").write_text(study_text(data))
-    desk = Desk(tmp_path, stores)
-    yield desk
-    for process in desk.processes():
+    workspace = Workspace(tmp_path, stores)
+    yield workspace
+    for process in workspace.processes():
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
-def calm(tmp_path_factory: pytest.TempPathFactory, stores: Path, data: Path) -> Desk:
-    """A desk whose study has run; not to be changed."""
+def calm(tmp_path_factory: pytest.TempPathFactory, stores: Path, data: Path) -> Workspace:
+    """A workspace whose study has run; not to be changed."""
     folder = tmp_path_factory.mktemp("calm")
     (folder / "small.yaml").write_text(study_text(data))
-    return Desk(folder, stores)
+    return Workspace(folder, stores)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(calm: Desk) -> Undisturbed:
+def undisturbed(calm: Workspace) -> Undisturbed:
     return run_undisturbed(calm)
 
 

@@ -1,4 +1,4 @@
-"""The processes of a desk's own Ray, found by their parents: others may run on this machine."""
+"""The processes of a workspace's own Ray, found by their parents: others may run here."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.workspace import Desk
+from tests.support.workspace import Workspace
 
 
-def named(desk: Desk, word: str) -> list[int]:
-    """Processes of the desk with ``word`` in their command line."""
-    return [pid for pid, line in desk.processes().items() if word in line]
+def named(workspace: Workspace, word: str) -> list[int]:
+    """Processes of the workspace with ``word`` in their command line."""
+    return [pid for pid, line in workspace.processes().items() if word in line]
 
 
-def workers(desk: Desk) -> list[int]:
+def workers(workspace: Workspace) -> list[int]:
     """Processes that run trials. (Their titles overwrite their environment.)"""
-    return children(named(desk, "raylet/raylet"), "Trainable")
+    return children(named(workspace, "raylet/raylet"), "Trainable")
 
 
 def children(parents: list[int], word: str) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 from study.ledger.reader import LedgerReader
 from tests.faults.checks import ended_undisturbed
 from tests.faults.conftest import Fault
-from tests.support.workspace import REPOSITORY, Desk, Undisturbed, digest_of
+from tests.support.workspace import REPOSITORY, Undisturbed, Workspace, digest_of
 
 pytestmark = pytest.mark.slow
 
@@ -24,21 +24,21 @@ def jumping():
     return _real() + _draw.choice((-172800, -3600, 0, 3600, 172800))
 time.time = jumping
 time.time_ns = lambda: int(jumping() * 1e9)
-open(os.path.join(os.environ["TEST_DESK"], "jumped"), "a").write(f"{os.getpid()}\\n")
+open(os.path.join(os.environ["TEST_WORKSPACE"], "jumped"), "a").write(f"{os.getpid()}\\n")
 """
 
 
-def test_clocks_that_jump(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
+def test_clocks_that_jump(fault: Fault, workspace: Workspace, undisturbed: Undisturbed) -> None:
     fault.done = "clocks of all Python processes jump at every look, by hours or days"
     fault.how = "time.time and time_ns replaced in sitecustomize, seeded by the process number"
-    (desk.folder / "site").mkdir()
-    (desk.folder / "site" / "sitecustomize.py").write_text(JUMPING)
-    path = os.pathsep.join([str(desk.folder / "site"), str(REPOSITORY)])
-    run = desk.run("--workers", "2", PYTHONPATH=path)
+    (workspace.folder / "site").mkdir()
+    (workspace.folder / "site" / "sitecustomize.py").write_text(JUMPING)
+    path = os.pathsep.join([str(workspace.folder / "site"), str(REPOSITORY)])
+    run = workspace.run("--workers", "2", PYTHONPATH=path)
     assert digest_of(run) == undisturbed.digest
-    jumped = Path(desk.folder / "jumped").read_text().split()
+    jumped = Path(workspace.folder / "jumped").read_text().split()
     assert len(jumped) >= 3  # the driver and its workers
-    durations = [r.duration_s for r in LedgerReader(desk.study).trials()]
+    durations = [r.duration_s for r in LedgerReader(workspace.study).trials()]
     assert all(duration is not None and 0 <= duration < 60 for duration in durations)
     fault.seen = f"{len(jumped)} processes with such a clock; no duration below 0 or above 60 s"
-    fault.after = ended_undisturbed(desk, undisturbed)
+    fault.after = ended_undisturbed(workspace, undisturbed)

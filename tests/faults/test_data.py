@@ -20,22 +20,22 @@ from study.ledger.reader import LedgerReader
 from tests.faults.checks import ends_undisturbed, nothing_left_running, only_line, short
 from tests.faults.conftest import Fault
 from tests.support.small_data import study_text, write_data
-from tests.support.workspace import REPOSITORY, Desk, Undisturbed, digest_of, wait_for_results
+from tests.support.workspace import REPOSITORY, Undisturbed, Workspace, digest_of, wait_for_results
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def own(tmp_path: Path, desk: Desk) -> Desk:
-    """The desk with raw features and a packed store of its own."""
+def own(tmp_path: Path, workspace: Workspace) -> Workspace:
+    """The workspace with raw features and a packed store of its own."""
     write_data(tmp_path / "data")
-    desk.space.write_text(study_text(tmp_path / "data"))
-    desk.stores = tmp_path / "stores"
-    return desk
+    workspace.space.write_text(study_text(tmp_path / "data"))
+    workspace.stores = tmp_path / "stores"
+    return workspace
 
 
-def features(desk: Desk) -> Path:
-    return next(desk.stores.glob("*/train_features.npy"))
+def features(workspace: Workspace) -> Path:
+    return next(workspace.stores.glob("*/train_features.npy"))
 
 
 def flip(path: Path) -> None:
@@ -52,7 +52,7 @@ def cut(path: Path) -> None:
     os.truncate(path, 128)
 
 
-FAULTS: dict[str, tuple[str, Callable[[Desk], None], bool]] = {
+FAULTS: dict[str, tuple[str, Callable[[Workspace], None], bool]] = {
     "flipped": ("a byte of train_features.npy flipped", lambda d: flip(features(d)), False),
     "cut": ("train_features.npy cut short under the memory map", lambda d: cut(features(d)), True),
     "removed": ("the packed store deleted", lambda d: shutil.rmtree(d.stores), True),
@@ -60,7 +60,9 @@ FAULTS: dict[str, tuple[str, Callable[[Desk], None], bool]] = {
 
 
 @pytest.mark.parametrize("what", FAULTS)
-def test_the_store_changed(fault: Fault, own: Desk, undisturbed: Undisturbed, what: str) -> None:
+def test_the_store_changed(
+    fault: Fault, own: Workspace, undisturbed: Undisturbed, what: str
+) -> None:
     fault.done, spoil, repacked = FAULTS[what]
     fault.how = "after 2 results, with the driver stopped for that moment"
     driver = own.start("--workers", "2")
@@ -84,7 +86,9 @@ def test_the_store_changed(fault: Fault, own: Desk, undisturbed: Undisturbed, wh
     fault.after = ends_undisturbed(own, undisturbed)
 
 
-def test_packed_anew_with_other_data(fault: Fault, own: Desk, undisturbed: Undisturbed) -> None:
+def test_packed_anew_with_other_data(
+    fault: Fault, own: Workspace, undisturbed: Undisturbed
+) -> None:
     fault.done = "a feature file replaced, and the store packed anew"
     fault.how = "by `refinevad.prepare` after 2 results, with the driver stopped meanwhile"
     driver = own.start("--workers", "2")
@@ -112,7 +116,9 @@ def test_packed_anew_with_other_data(fault: Fault, own: Desk, undisturbed: Undis
     fault.after = ends_undisturbed(own, undisturbed)
 
 
-def test_damaged_between_two_sessions(fault: Fault, own: Desk, undisturbed: Undisturbed) -> None:
+def test_damaged_between_two_sessions(
+    fault: Fault, own: Workspace, undisturbed: Undisturbed
+) -> None:
     fault.done = "a byte of the store flipped between two sessions"
     fault.how = "after `--trials 4`, keeping the file's size and time"
     digest_of(own.run("--trials", "4", "--workers", "2"))

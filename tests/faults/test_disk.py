@@ -23,7 +23,7 @@ from tests.faults.checks import (
     short,
 )
 from tests.faults.conftest import Fault
-from tests.support.workspace import Desk, Undisturbed, digest_of, wait_for_results
+from tests.support.workspace import Undisturbed, Workspace, digest_of, wait_for_results
 
 pytestmark = pytest.mark.slow
 
@@ -38,9 +38,9 @@ def mount(*options: str) -> None:
 
 
 @pytest.fixture
-def small_disk(desk: Desk) -> Iterator[Path]:
-    """A disk of 4 MB, mounted where the desk's studies lie."""
-    runs = desk.folder / "runs"
+def small_disk(workspace: Workspace) -> Iterator[Path]:
+    """A disk of 4 MB, mounted where the workspace's studies lie."""
+    runs = workspace.folder / "runs"
     runs.mkdir()
     mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(runs))
     yield runs
@@ -62,161 +62,164 @@ def pages(path: Path) -> int:
 
 @pytest.mark.parametrize("room", [0, 1, 2, 4, 6])
 def test_the_disk_fills_up_at_the_ledger(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, small_disk: Path, room: int
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, small_disk: Path, room: int
 ) -> None:
     fault.done = "disk full"
     fault.how = f"a tmpfs of 4 MB with {room * PAGE // 1024} kB left, no checkpoints"
     ballast = leave(small_disk, room)
-    run = desk.run("--workers", "1", *KEEP_NONE)
+    run = workspace.run("--workers", "1", *KEEP_NONE)
     assert run.returncode == 1, run.stdout + run.stderr
     line = only_line(run.stderr)
     assert "No space left on device" in line
     assert "the same command goes on" in line
-    nothing_left_running(desk)
-    fault.seen = f"exit 1 with {desk.results()} results: {short(line, desk)}"
+    nothing_left_running(workspace)
+    fault.seen = f"exit 1 with {workspace.results()} results: {short(line, workspace)}"
     ballast.unlink()
-    fault.after = ends_undisturbed(desk, undisturbed, *KEEP_NONE)
+    fault.after = ends_undisturbed(workspace, undisturbed, *KEEP_NONE)
 
 
 def test_the_disk_is_still_full_at_the_next_start(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, small_disk: Path
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, small_disk: Path
 ) -> None:
     fault.done = "disk full, and the same command given again before there is room"
     fault.how = "the ledger torn in its last line besides"
     ballast = leave(small_disk, 6)
-    first = desk.run("--workers", "1", *KEEP_NONE)
+    first = workspace.run("--workers", "1", *KEEP_NONE)
     assert first.returncode == 1
-    with desk.journal.open("r+b") as journal:
-        journal.truncate(desk.journal.stat().st_size - 9)
-    torn = desk.journal.read_bytes()
+    with workspace.journal.open("r+b") as journal:
+        journal.truncate(workspace.journal.stat().st_size - 9)
+    torn = workspace.journal.read_bytes()
     rest = small_disk / "rest"
     free = shutil.disk_usage(small_disk).free
     rest.write_bytes(bytes(free))
-    again = desk.run("--workers", "1", *KEEP_NONE)
+    again = workspace.run("--workers", "1", *KEEP_NONE)
     assert again.returncode == 1, again.stdout
     line = only_line(again.stderr)
-    assert desk.journal.read_bytes() == torn
-    fault.seen = f"exit 1: {short(line, desk)}"
+    assert workspace.journal.read_bytes() == torn
+    fault.seen = f"exit 1: {short(line, workspace)}"
     ballast.unlink()
     rest.unlink()
-    fault.after = ends_undisturbed(desk, undisturbed, *KEEP_NONE)
+    fault.after = ends_undisturbed(workspace, undisturbed, *KEEP_NONE)
 
 
 def test_the_disk_fills_up_at_a_checkpoint(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, calm: Desk, small_disk: Path
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, calm: Workspace, small_disk: Path
 ) -> None:
     fault.done = "disk full at a checkpoint"
     room = 3 + pages(next((calm.study / "checkpoints").iterdir())) // 2
     fault.how = f"a tmpfs of 4 MB with {room * PAGE // 1024} kB left"
     ballast = leave(small_disk, room)
-    run = desk.run("--workers", "1")
+    run = workspace.run("--workers", "1")
     assert run.returncode == 1, run.stdout + run.stderr
     line = only_line(run.stderr)
     assert ".safetensors" in line
-    fault.seen = f"exit 1 with {desk.results()} results: {short(line, desk)}"
+    fault.seen = f"exit 1 with {workspace.results()} results: {short(line, workspace)}"
     ballast.unlink()
-    fault.after = ends_undisturbed(desk, undisturbed)
-    kept = {path.name for path in (desk.study / "checkpoints").iterdir()}
+    fault.after = ends_undisturbed(workspace, undisturbed)
+    kept = {path.name for path in (workspace.study / "checkpoints").iterdir()}
     assert kept == {path.name for path in (calm.study / "checkpoints").iterdir()}
 
 
 def test_the_disk_fills_up_at_the_table(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, small_disk: Path
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, small_disk: Path
 ) -> None:
     fault.done = "disk full at trials.csv"
     fault.how = "filled to the last page in the finished study, trials.csv removed"
-    digest_of(desk.run("--workers", "1", *KEEP_NONE))
-    (desk.study / "trials.csv").unlink()
+    digest_of(workspace.run("--workers", "1", *KEEP_NONE))
+    (workspace.study / "trials.csv").unlink()
     ballast = leave(small_disk, 1)
-    run = desk.run("--workers", "1", *KEEP_NONE)
+    run = workspace.run("--workers", "1", *KEEP_NONE)
     assert run.returncode == 1, run.stdout + run.stderr
     line = only_line(run.stderr)
     assert "trials.csv" in line
-    assert not (desk.study / "trials.csv").exists()
-    fault.seen = f"exit 1: {short(line, desk)}"
+    assert not (workspace.study / "trials.csv").exists()
+    fault.seen = f"exit 1: {short(line, workspace)}"
     ballast.unlink()
-    fault.after = ends_undisturbed(desk, undisturbed, *KEEP_NONE)
+    fault.after = ends_undisturbed(workspace, undisturbed, *KEEP_NONE)
 
 
 def test_the_disk_fills_up_while_features_are_packed(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, small_disk: Path
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, small_disk: Path
 ) -> None:
     fault.done = "disk full while features are packed"
     fault.how = "a tmpfs of 4 MB with 8 kB left for --stores"
-    desk.stores = small_disk / "stores"
+    workspace.stores = small_disk / "stores"
     ballast = leave(small_disk, 2)
-    run = desk.run("--workers", "1")
+    run = workspace.run("--workers", "1")
     assert run.returncode == 1, run.stdout + run.stderr
     line = only_line(run.stderr)
     assert "No space left on device" in line
-    fault.seen = f"exit 1: {short(line, desk)}"
+    fault.seen = f"exit 1: {short(line, workspace)}"
     ballast.unlink()
-    fault.after = ends_undisturbed(desk, undisturbed)
+    fault.after = ends_undisturbed(workspace, undisturbed)
 
 
-def test_a_file_may_not_grow(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
+def test_a_file_may_not_grow(fault: Fault, workspace: Workspace, undisturbed: Undisturbed) -> None:
     fault.done = "a limit on the size of files reached in the middle of a record"
     fault.how = "RLIMIT_FSIZE set on the running driver after 2 results: 100 bytes more"
-    driver = desk.start("--workers", "1", *KEEP_NONE)
-    wait_for_results(desk, 2)
-    limit = desk.journal.stat().st_size + 100
+    driver = workspace.start("--workers", "1", *KEEP_NONE)
+    wait_for_results(workspace, 2)
+    limit = workspace.journal.stat().st_size + 100
     _, hard = resource.prlimit(driver.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(driver.pid, resource.RLIMIT_FSIZE, (limit, hard))
     output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 1, output
     line = only_line(output)
     assert "File too large" in line
-    assert desk.journal.read_bytes().endswith(b"\n")
-    nothing_left_running(desk)
-    fault.seen = f"exit 1 with {desk.results()} results: {short(line, desk)}"
-    fault.after = ends_undisturbed(desk, undisturbed, *KEEP_NONE)
+    assert workspace.journal.read_bytes().endswith(b"\n")
+    nothing_left_running(workspace)
+    fault.seen = f"exit 1 with {workspace.results()} results: {short(line, workspace)}"
+    fault.after = ends_undisturbed(workspace, undisturbed, *KEEP_NONE)
 
 
 def test_the_folder_turns_read_only(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, small_disk: Path
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, small_disk: Path
 ) -> None:
     fault.done = "the disk turns read-only under a running study, as after an error of it"
     fault.how = "after 2 results, by closing the ledger's disk to writers"
-    driver = desk.start("--workers", "1", *KEEP_NONE)
-    wait_for_results(desk, 2)
+    driver = workspace.start("--workers", "1", *KEEP_NONE)
+    wait_for_results(workspace, 2)
     # A disk with files open for writing cannot be remounted: what it holds is copied to one
     # that is read-only, and mounted over it.
-    copy = desk.folder / "copy"
+    copy = workspace.folder / "copy"
     shutil.copytree(small_disk, copy)
     mount("--bind", str(copy), str(small_disk))
     mount("-o", "remount,bind,ro", str(small_disk))
     output, _ = driver.communicate(timeout=120)
-    refused = desk.run("--workers", "1", *KEEP_NONE)
+    refused = workspace.run("--workers", "1", *KEEP_NONE)
     subprocess.run(["umount", "--lazy", str(small_disk)], check=True)
     assert driver.returncode == 1, output
     only_line(output)
     assert refused.returncode == 1
     line = only_line(refused.stderr)
     assert "Read-only file system" in line
-    fault.seen = f"exit 1; the next start: exit 1: {short(line, desk)}"
-    assert set(final_records(desk).values()) == {1}
-    fault.after = ends_undisturbed(desk, undisturbed, *KEEP_NONE)
+    fault.seen = f"exit 1; the next start: exit 1: {short(line, workspace)}"
+    assert set(final_records(workspace).values()) == {1}
+    fault.after = ends_undisturbed(workspace, undisturbed, *KEEP_NONE)
 
 
-def test_no_permission(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
+def test_no_permission(fault: Fault, workspace: Workspace, undisturbed: Undisturbed) -> None:
     fault.done = "a folder that must not be written to"
     fault.how = "chattr +i on runs/"
-    runs = desk.folder / "runs"
+    runs = workspace.folder / "runs"
     runs.mkdir()
     if subprocess.run(["chattr", "+i", str(runs)], capture_output=True).returncode:
         pytest.skip("this file system has no immutable folders")
     try:
-        run = desk.run("--workers", "1")
+        run = workspace.run("--workers", "1")
     finally:
         subprocess.run(["chattr", "-i", str(runs)], check=True)
     assert run.returncode == 1
     line = only_line(run.stderr)
-    fault.seen = f"exit 1: {short(line, desk)}"
-    fault.after = ends_undisturbed(desk, undisturbed)
+    fault.seen = f"exit 1: {short(line, workspace)}"
+    fault.after = ends_undisturbed(workspace, undisturbed)
 
 
 def test_the_temporary_folder_fills_up(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory
+    fault: Fault,
+    workspace: Workspace,
+    undisturbed: Undisturbed,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     fault.done = "disk full where Ray keeps its own files"
     fault.how = "TMPDIR on a tmpfs that is filled after 1 result"
@@ -224,15 +227,15 @@ def test_the_temporary_folder_fills_up(
     disk.mkdir()
     mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk))
     try:
-        driver = desk.start("--workers", "2", TMPDIR=str(disk), RAY_TMPDIR=str(disk))
-        wait_for_results(desk, 1)
+        driver = workspace.start("--workers", "2", TMPDIR=str(disk), RAY_TMPDIR=str(disk))
+        wait_for_results(workspace, 1)
         leave(disk, 0)
         output, _ = driver.communicate(timeout=120)
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
         disk.rmdir()
-    nothing_left_running(desk)
+    nothing_left_running(workspace)
     assert driver.returncode in (0, 1), output
     said = "the study goes on to its end" if driver.returncode == 0 else only_line(output)
     fault.seen = f"exit {driver.returncode}: {said}"
-    fault.after = ends_undisturbed(desk, undisturbed)
+    fault.after = ends_undisturbed(workspace, undisturbed)

@@ -22,7 +22,7 @@ from study.ledger.writer import Ledger
 from tests.faults.checks import ended_undisturbed, only_line, short
 from tests.faults.conftest import Fault
 from tests.study.test_ledger import META, begin, result
-from tests.support.workspace import Desk, Undisturbed, digest_of
+from tests.support.workspace import Undisturbed, Workspace, digest_of
 
 SEED = 3
 
@@ -144,33 +144,39 @@ CUTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_damaged_ledger_resumes(
-    fault: Fault, desk: Desk, calm: Desk, undisturbed: Undisturbed, cut: str
+    fault: Fault, workspace: Workspace, calm: Workspace, undisturbed: Undisturbed, cut: str
 ) -> None:
     fault.done = f"ledger: {cut}"
     fault.how = "in the journal.log of a study killed after its last result"
-    shutil.copytree(calm.study, desk.study)
-    desk.journal.write_bytes(CUTS[cut](*killed_after_the_last_result(desk.journal.read_bytes())))
-    again = desk.run("--workers", "1")
+    shutil.copytree(calm.study, workspace.study)
+    workspace.journal.write_bytes(
+        CUTS[cut](*killed_after_the_last_result(workspace.journal.read_bytes()))
+    )
+    again = workspace.run("--workers", "1")
     assert digest_of(again) == undisturbed.digest
     told = [line for line in again.stdout.splitlines() if "torn" in line]
-    fault.seen = short(told[0], desk).partition(", kept")[0] if told else "resumed without a word"
-    assert len(list(desk.study.glob("journal.log.torn-*"))) == len(told)
-    fault.after = ended_undisturbed(desk, undisturbed)
+    fault.seen = (
+        short(told[0], workspace).partition(", kept")[0] if told else "resumed without a word"
+    )
+    assert len(list(workspace.study.glob("journal.log.torn-*"))) == len(told)
+    fault.after = ended_undisturbed(workspace, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_ledger_damaged_in_the_middle(fault: Fault, desk: Desk, calm: Desk) -> None:
+def test_a_ledger_damaged_in_the_middle(
+    fault: Fault, workspace: Workspace, calm: Workspace
+) -> None:
     fault.done = "ledger: one byte flipped in the middle"
     fault.how = "the first byte of line 4 of the finished study's journal.log"
-    shutil.copytree(calm.study, desk.study)
-    lines = desk.journal.read_bytes().splitlines(keepends=True)
+    shutil.copytree(calm.study, workspace.study)
+    lines = workspace.journal.read_bytes().splitlines(keepends=True)
     lines[3] = b"\xff" + lines[3][1:]
     damaged = b"".join(lines)
-    desk.journal.write_bytes(damaged)
-    run = desk.run("--workers", "1")
+    workspace.journal.write_bytes(damaged)
+    run = workspace.run("--workers", "1")
     assert run.returncode == 2
     line = only_line(run.stderr)
     assert "damaged in the middle" in line
-    assert desk.journal.read_bytes() == damaged
-    fault.seen = f"exit 2: {short(line, desk)}"
+    assert workspace.journal.read_bytes() == damaged
+    fault.seen = f"exit 2: {short(line, workspace)}"
     fault.after = "not a byte of the ledger changed: nothing is guessed"

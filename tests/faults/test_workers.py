@@ -20,7 +20,7 @@ from tests.faults.checks import (
 )
 from tests.faults.conftest import Fault
 from tests.faults.processes import kill, named, until, workers
-from tests.support.workspace import Desk, Undisturbed, digest_of, wait_for_results
+from tests.support.workspace import Undisturbed, Workspace, digest_of, wait_for_results
 
 
 def troubled(troubles: dict[int, str]) -> tuple[str, ...]:
@@ -28,33 +28,33 @@ def troubled(troubles: dict[int, str]) -> tuple[str, ...]:
     return ("tests.faults.troubles", json.dumps(troubles))
 
 
-def attempts(desk: Desk) -> dict[int, int]:
+def attempts(workspace: Workspace) -> dict[int, int]:
     """Trial -> attempts that were lost, where any were."""
-    return {r.number: r.attempts for r in LedgerReader(desk.study).trials() if r.attempts}
+    return {r.number: r.attempts for r in LedgerReader(workspace.study).trials() if r.attempts}
 
 
 @pytest.mark.slow
 def test_a_worker_is_killed_again_and_again(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed
 ) -> None:
     chance = random.Random(5)
     after = (1, 3, 5)
     fault.done = "kill -9 of a worker in mid-trial, three times"
     fault.how = f"after {', '.join(map(str, after))} results, which of the two by seed 5"
-    driver = desk.start(
+    driver = workspace.start(
         *("--workers", "2", "--set", "execution.retries=9"), program=troubled({-1: "pauses"})
     )
     for results in after:
-        wait_for_results(desk, results)
-        until(lambda: workers(desk))
-        kill(chance.choice(workers(desk)))
+        wait_for_results(workspace, results)
+        until(lambda: workers(workspace))
+        kill(chance.choice(workers(workspace)))
     output, _ = driver.communicate(timeout=300)
     assert driver.returncode == 0, output
     lost = output.count("its worker process or node died")
     assert 1 <= lost <= len(after), output
-    assert sum(attempts(desk).values()) == lost
+    assert sum(attempts(workspace).values()) == lost
     fault.seen = f"{lost} attempts lost and run again, exit 0"
-    fault.after = ended_undisturbed(desk, undisturbed)
+    fault.after = ended_undisturbed(workspace, undisturbed)
 
 
 @pytest.mark.slow
@@ -66,16 +66,16 @@ def test_a_worker_is_killed_again_and_again(
     ],
 )
 def test_rays_own_process_is_killed(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, process: str, what: str
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, process: str, what: str
 ) -> None:
     fault.done = f"kill -9 of {what} of the study's own Ray"
     fault.how = "after 3 results"
-    driver = desk.start("--workers", "2", program=troubled({-1: "pauses"}))
-    wait_for_results(desk, 3)
-    at_work = workers(desk)
+    driver = workspace.start("--workers", "2", program=troubled({-1: "pauses"}))
+    wait_for_results(workspace, 3)
+    at_work = workers(workspace)
     assert at_work
     killed = time.monotonic()
-    for pid in named(desk, process):
+    for pid in named(workspace, process):
         kill(pid)
     output, _ = driver.communicate(timeout=60)
     seconds = time.monotonic() - killed
@@ -83,25 +83,25 @@ def test_rays_own_process_is_killed(
     line = only_line(output)
     assert "the same command goes on" in line
     assert "state-dump" not in output, "Ray's own pages"
-    nothing_left_running(desk)
+    nothing_left_running(workspace)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in at_work))
     fault.seen = f"{seconds:.1f} s later: {unplaced(line)}; no process left"
-    fault.after = ends_undisturbed(desk, undisturbed)
+    fault.after = ends_undisturbed(workspace, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_trial_that_hangs(fault: Fault, desk: Desk, undisturbed: Undisturbed) -> None:
+def test_a_trial_that_hangs(fault: Fault, workspace: Workspace, undisturbed: Undisturbed) -> None:
     fault.done = "a trial hangs in native code, holding the interpreter's lock"
     fault.how = "in its second epoch, the first time; execution.trial_timeout 60 s"
-    run = desk.run(
+    run = workspace.run(
         *("--workers", "2", "--set", "execution.trial_timeout=60s"),
         program=troubled({3: "hangs once"}),
     )
     assert digest_of(run) == undisturbed.digest
     assert "trial 3 lost an attempt and runs again: timed out after 60 s" in run.stdout
-    assert attempts(desk) == {3: 1}
+    assert attempts(workspace) == {3: 1}
     fault.seen = "trial 3 lost an attempt and runs again: timed out after 60 s"
-    fault.after = ended_undisturbed(desk, undisturbed)
+    fault.after = ended_undisturbed(workspace, undisturbed)
 
 
 @pytest.mark.slow
@@ -114,18 +114,23 @@ def test_a_trial_that_hangs(fault: Fault, desk: Desk, undisturbed: Undisturbed) 
     ],
 )
 def test_a_trial_that_always_fails(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, trouble: str, what: str, reason: str
+    fault: Fault,
+    workspace: Workspace,
+    undisturbed: Undisturbed,
+    trouble: str,
+    what: str,
+    reason: str,
 ) -> None:
     fault.done = f"a trial {what}, whenever it runs"
     fault.how = "trial 3, in its second epoch"
-    run = desk.run("--workers", "2", program=troubled({3: trouble}))
+    run = workspace.run("--workers", "2", program=troubled({3: trouble}))
     assert run.returncode == 0, run.stderr
     assert f"trial 3 lost an attempt and runs again: {reason}\n" in run.stdout
     assert "more than one kind of hardware" not in run.stdout
-    records = LedgerReader(desk.study).trials()
+    records = LedgerReader(workspace.study).trials()
     assert [r.number for r in records if r.state == "FAILED"] == [3]
     assert records[3].reason == reason
-    assert final_records(desk) == dict.fromkeys(range(10), 1)
+    assert final_records(workspace) == dict.fromkeys(range(10), 1)
     fault.seen = f"one attempt lost, the second FAILED: {reason}; the study goes on, exit 0"
     fault.after = "one final record for each of 10 trials, nine of them with a result"
 
@@ -133,17 +138,19 @@ def test_a_trial_that_always_fails(
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["raises", "limited", "dies"])
 def test_a_trial_that_fails_once(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed, trouble: str
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed, trouble: str
 ) -> None:
     fault.done = f"a trial {trouble} once"
     fault.how = "trials 0, 3 and 9, in their second epoch"
     troubles = dict.fromkeys((0, 3, 9), f"{trouble} once")
-    run = desk.run("--workers", "2", program=troubled(troubles))
+    run = workspace.run("--workers", "2", program=troubled(troubles))
     assert digest_of(run) == undisturbed.digest
-    assert set(attempts(desk)) <= set(troubles)  # one that was pruned before had no second epoch
-    assert 3 in attempts(desk)
-    fault.seen = f"{sum(attempts(desk).values())} attempts lost, exit 0"
-    fault.after = ended_undisturbed(desk, undisturbed)
+    assert set(attempts(workspace)) <= set(
+        troubles
+    )  # one that was pruned before had no second epoch
+    assert 3 in attempts(workspace)
+    fault.seen = f"{sum(attempts(workspace).values())} attempts lost, exit 0"
+    fault.after = ended_undisturbed(workspace, undisturbed)
 
 
 def spare_memory() -> tuple[int, int]:
@@ -156,14 +163,14 @@ def spare_memory() -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_a_trial_that_eats_the_machines_memory(
-    fault: Fault, desk: Desk, undisturbed: Undisturbed
+    fault: Fault, workspace: Workspace, undisturbed: Undisturbed
 ) -> None:
     used, total = spare_memory()
     if total - used < 6 * 1024**3:
         pytest.skip("needs 6 GB of free memory")
     fault.done = "a trial takes all the memory it can get, once"
     fault.how = "Ray's memory monitor set to act 3 GB above what is in use"
-    run = desk.run(
+    run = workspace.run(
         *("--workers", "2", "--set", "execution.retries=9"),
         program=troubled({3: "devours once"}),
         RAY_memory_usage_threshold=f"{(used + 3 * 1024**3) / total:.3f}",
@@ -172,6 +179,6 @@ def test_a_trial_that_eats_the_machines_memory(
     assert digest_of(run) == undisturbed.digest
     reason = "its worker was killed: the memory of its node ran out"
     assert f"trial 3 lost an attempt and runs again: {reason}\n" in run.stdout
-    assert 3 in attempts(desk)
+    assert 3 in attempts(workspace)
     fault.seen = f"trial 3 lost an attempt and runs again: {reason}"
-    fault.after = ended_undisturbed(desk, undisturbed)
+    fault.after = ended_undisturbed(workspace, undisturbed)

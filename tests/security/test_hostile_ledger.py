@@ -51,14 +51,14 @@ LIES: dict[str, Callable[[Lines], object]] = {
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=list(LIES))
 def test_a_ledger_that_lies_is_refused(tmp_path: Path, lie: Callable[[Lines], object]) -> None:
-    folder = tmp_path / "desk" / "runs" / "small"
+    folder = tmp_path / "workspace" / "runs" / "small"
     made(folder, 1)
     journal = folder / "journal.log"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     lie(lines)
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     before = sorted(tmp_path.rglob("*"))
-    message = refusal(call(tmp_path / "desk", "study.publish", "--study", "small"))
+    message = refusal(call(tmp_path / "workspace", "study.publish", "--study", "small"))
     assert message.startswith("runs/small/journal.log: the ledger is damaged")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workspace import SMALL_STUDY, Desk, wait_for_results
+from tests.support.workspace import SMALL_STUDY, Workspace, wait_for_results
 
 PASSWORD, DECODED, TOKEN = "s3cr%40t-pw", "s3cr@t-pw", "t0ken-value"
 ADDRESS = f"http://anna:{PASSWORD}@127.0.0.1:1/x?token={TOKEN}"
@@ -22,9 +22,9 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 
 @pytest.fixture
-def desk(tmp_path: Path, stores: Path) -> Desk:
+def workspace(tmp_path: Path, stores: Path) -> Workspace:
     (tmp_path / "small.yaml").write_text(SMALL_STUDY.replace("trials: 10", "trials: 6"))
-    return Desk(tmp_path, stores)
+    return Workspace(tmp_path, stores)
 
 
 def listeners(processes: set[int]) -> dict[str, int]:
@@ -54,9 +54,9 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(ip, "ipv4_mapped", None) or ip
 
 
-def ray_session(desk: Desk) -> Path:
+def ray_session(workspace: Workspace) -> Path:
     """The folder in which Ray writes what it knows of this study's session."""
-    lines = " ".join(desk.processes().values())
+    lines = " ".join(workspace.processes().values())
     found = re.search(r"(/\S*/session_[0-9_-]+)/", lines)
     assert found, lines
     return Path(found[1])
@@ -81,10 +81,10 @@ def test_the_kernels_tables_are_understood() -> None:
 
 
 @linux
-def test_a_local_study_listens_on_loopback_only(desk: Desk) -> None:
-    study = desk.start("--workers", "2", tracking="sqlite:///mlflow.db")
-    wait_for_results(desk, 2)
-    processes = desk.processes()
+def test_a_local_study_listens_on_loopback_only(workspace: Workspace) -> None:
+    study = workspace.start("--workers", "2", tracking="sqlite:///mlflow.db")
+    wait_for_results(workspace, 2)
+    processes = workspace.processes()
     found = listeners(set(processes))
     study.communicate(timeout=120)
     assert any("raylet" in line for line in processes.values())
@@ -100,15 +100,17 @@ def test_a_local_study_listens_on_loopback_only(desk: Desk) -> None:
 
 @linux
 @pytest.mark.parametrize("place", ["flag", pytest.param("environment", marks=pytest.mark.slow)])
-def test_a_password_of_the_tracking_address_is_seen_nowhere(desk: Desk, place: str) -> None:
+def test_a_password_of_the_tracking_address_is_seen_nowhere(
+    workspace: Workspace, place: str
+) -> None:
     if place == "flag":
-        study = desk.start("--workers", "1", tracking=ADDRESS)
+        study = workspace.start("--workers", "1", tracking=ADDRESS)
     else:
-        command = desk.command("--workers", "1")
+        command = workspace.command("--workers", "1")
         study = subprocess.Popen(
             command,
-            cwd=desk.folder,
-            env=desk.environment(
+            cwd=workspace.folder,
+            env=workspace.environment(
                 MLFLOW_TRACKING_URI=ADDRESS,
                 MLFLOW_TRACKING_PASSWORD=DECODED,
                 MLFLOW_TRACKING_TOKEN=TOKEN,
@@ -118,18 +120,18 @@ def test_a_password_of_the_tracking_address_is_seen_nowhere(desk: Desk, place: s
             text=True,
             start_new_session=True,
         )
-    wait_for_results(desk, 1)
-    lines = desk.processes()
-    session = ray_session(desk)
+    wait_for_results(workspace, 1)
+    lines = workspace.processes()
+    session = ray_session(workspace)
     output, _ = study.communicate(timeout=240)
     assert study.returncode == 0, output
     assert any("study.publish" in line for line in lines.values())
-    log = desk.study / "publisher.log"
+    log = workspace.study / "publisher.log"
     assert "cannot publish to http://anna:***@127.0.0.1:1/x" in log.read_text()
 
     seen = {"the screen": output}
     seen |= {f"the command line of process {pid}": line for pid, line in lines.items()}
-    for folder in (desk.folder, session):
+    for folder in (workspace.folder, session):
         for path in folder.rglob("*"):
             if path.is_file() and not path.is_symlink():
                 seen[str(path)] = path.read_bytes().decode("latin1")
@@ -140,8 +142,8 @@ def test_a_password_of_the_tracking_address_is_seen_nowhere(desk: Desk, place: s
     ] == []
 
 
-def test_an_address_without_its_password_asks_for_it(desk: Desk) -> None:
+def test_an_address_without_its_password_asks_for_it(workspace: Workspace) -> None:
     """What the screen shows of an earlier command, typed again."""
-    run = desk.run(tracking="http://anna:***@127.0.0.1:1/x")
+    run = workspace.run(tracking="http://anna:***@127.0.0.1:1/x")
     assert run.returncode == 2
     assert "its secrets are left out; put the whole address into MLFLOW_TRACKING_URI" in run.stderr

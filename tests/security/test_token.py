@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workspace import SMALL_STUDY, Desk
+from tests.support.workspace import SMALL_STUDY, Workspace
 
 RAY = Path(sys.executable).with_name("ray")
 
 
 @pytest.fixture
-def desk(tmp_path: Path, stores: Path) -> Desk:
+def workspace(tmp_path: Path, stores: Path) -> Workspace:
     (tmp_path / "small.yaml").write_text(SMALL_STUDY.replace("trials: 10", "trials: 2"))
-    return Desk(tmp_path, stores)
+    return Workspace(tmp_path, stores)
 
 
 @pytest.fixture
@@ -57,18 +57,20 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.slow
 def test_a_cluster_with_a_token_refuses_whoever_has_none(
-    desk: Desk, cluster: tuple[str, Path], tmp_path: Path
+    workspace: Workspace, cluster: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, home = cluster
     nobody = tmp_path / "nobody"
     nobody.mkdir()
     wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": 64 * "0"}
     for environment in ({"RAY_AUTH_MODE": "token"}, wrong):
-        run = desk.run("--address", address, **{"HOME": str(nobody), **environment})
+        run = workspace.run("--address", address, **{"HOME": str(nobody), **environment})
         assert run.returncode == 2, run.stdout + run.stderr
         (line,) = (line for line in run.stderr.splitlines() if not line.startswith("packing"))
         assert "the cluster does not accept this machine's token" in line
     token = (home / ".ray" / "auth_token").read_text()
     assert token not in run.stdout + run.stderr
-    run = desk.run("--address", address, "--workers", "1", HOME=str(home), RAY_AUTH_MODE="token")
+    run = workspace.run(
+        "--address", address, "--workers", "1", HOME=str(home), RAY_AUTH_MODE="token"
+    )
     assert run.returncode == 0, run.stdout + run.stderr

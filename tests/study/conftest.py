@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workspace import SMALL_STUDY, Desk, Undisturbed, run_undisturbed
+from tests.support.workspace import SMALL_STUDY, Undisturbed, Workspace, run_undisturbed
 
 
 @pytest.fixture
-def desk(tmp_path: Path, stores: Path) -> Desk:
+def workspace(tmp_path: Path, stores: Path) -> Workspace:
     (tmp_path / "small.yaml").write_text(SMALL_STUDY)
-    return Desk(tmp_path, stores)
+    return Workspace(tmp_path, stores)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "small.yaml").write_text(SMALL_STUDY)
-    return run_undisturbed(Desk(folder, stores))
+    return run_undisturbed(Workspace(folder, stores))

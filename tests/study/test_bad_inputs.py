@@ -11,28 +11,28 @@ import numpy as np
 import pytest
 
 from tests.support.datasets import Benchmark, benchmark
-from tests.support.workspace import REPOSITORY, SMALL_STUDY, Desk
+from tests.support.workspace import REPOSITORY, SMALL_STUDY, Workspace
 
 Spoil = Callable[[Benchmark], object]
 
 
-def study_on(desk: Desk, bench: Benchmark) -> None:
+def study_on(workspace: Workspace, bench: Benchmark) -> None:
     source = (
         f"{{taxonomy: ucf, annotations: {bench.annotations}, visual: {{layout: csv, "
         f"root: {bench.root}, train_list: train.list, test_list: test.list}}}}"
     )
-    desk.space.write_text(SMALL_STUDY.replace("{synthetic: ucf-like}", source))
+    workspace.space.write_text(SMALL_STUDY.replace("{synthetic: ucf-like}", source))
 
 
-def refusal(desk: Desk, *arguments: str) -> str:
+def refusal(workspace: Workspace, *arguments: str) -> str:
     """What a refused command says; it must leave no study behind."""
-    run = desk.run(*arguments)
+    run = workspace.run(*arguments)
     assert run.returncode == 2, run.stdout + run.stderr
     progress, error, message = run.stderr.partition("error: ")
     assert error
     assert "Traceback" not in run.stderr
     assert not progress or progress.startswith("packing ")
-    assert not (desk.folder / "runs").exists()
+    assert not (workspace.folder / "runs").exists()
     return message
 
 
@@ -83,21 +83,23 @@ def annotate_a_stranger(bench: Benchmark) -> None:
         (annotate_a_stranger, "Nobody999_x264"),
     ],
 )
-def test_bad_files_are_named(desk: Desk, tmp_path: Path, spoil: Spoil, words: str) -> None:
+def test_bad_files_are_named(
+    workspace: Workspace, tmp_path: Path, spoil: Spoil, words: str
+) -> None:
     bench = benchmark(tmp_path / "features")
     spoiled = first_train_file(bench)
     spoil(bench)
-    study_on(desk, bench)
-    message = refusal(desk)
+    study_on(workspace, bench)
+    message = refusal(workspace)
     assert words.lower() in message.lower()
     assert spoiled.name in message or "annotations.txt" in message
 
 
-def test_a_missing_folder_is_named(desk: Desk, tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(workspace: Workspace, tmp_path: Path) -> None:
     bench = benchmark(tmp_path / "features")
-    study_on(desk, bench)
+    study_on(workspace, bench)
     bench.root.rename(tmp_path / "moved")
-    assert str(bench.root) in refusal(desk)
+    assert str(bench.root) in refusal(workspace)
 
 
 @pytest.mark.parametrize(
@@ -111,46 +113,46 @@ def test_a_missing_folder_is_named(desk: Desk, tmp_path: Path) -> None:
         ("data.split_seed=-1", "data.split_seed: found -1"),
     ],
 )
-def test_bad_settings_are_named(desk: Desk, override: str, words: str) -> None:
-    message = refusal(desk, "--set", override)
+def test_bad_settings_are_named(workspace: Workspace, override: str, words: str) -> None:
+    message = refusal(workspace, "--set", override)
     assert words in message
     assert len(message.splitlines()) == 1
 
 
-def test_a_modality_the_data_do_not_have_is_named(desk: Desk, tmp_path: Path) -> None:
-    study_on(desk, benchmark(tmp_path / "features"))
-    message = refusal(desk, "--set", "fusion=text")
+def test_a_modality_the_data_do_not_have_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    study_on(workspace, benchmark(tmp_path / "features"))
+    message = refusal(workspace, "--set", "fusion=text")
     assert "fusion = text, but the data have only visual features" in message
 
 
-def test_a_remedy_that_was_advised_is_accepted(desk: Desk) -> None:
-    run = desk.run("--set", "device=cuda", "--trials", "1")
+def test_a_remedy_that_was_advised_is_accepted(workspace: Workspace) -> None:
+    run = workspace.run("--set", "device=cuda", "--trials", "1")
     assert run.returncode == 2
     assert "Ray sees no GPU here; use auto or cpu" in run.stderr
-    assert desk.run("--set", "device=cpu", "--trials", "1").returncode == 0
+    assert workspace.run("--set", "device=cpu", "--trials", "1").returncode == 0
 
 
-def test_a_flag_that_is_no_number_is_refused(desk: Desk) -> None:
-    run = desk.run("--workers", "many")
+def test_a_flag_that_is_no_number_is_refused(workspace: Workspace) -> None:
+    run = workspace.run("--workers", "many")
     assert run.returncode == 2
     assert "'many' is not a whole number from 1" in run.stderr
 
 
-def test_no_cluster_at_the_address_is_said(desk: Desk) -> None:
+def test_no_cluster_at_the_address_is_said(workspace: Workspace) -> None:
     assert "--address 127.0.0.1:1: no Ray cluster there" in refusal(
-        desk, "--address", "127.0.0.1:1"
+        workspace, "--address", "127.0.0.1:1"
     )
 
 
 @pytest.mark.parametrize("name", ["xd", "ucf"])
 def test_the_papers_setting_without_its_files_says_where_to_put_them(
-    desk: Desk, name: str, tmp_path: Path
+    workspace: Workspace, name: str, tmp_path: Path
 ) -> None:
-    desk.space.write_text((REPOSITORY / "search_spaces" / f"{name}.yaml").read_text())
+    workspace.space.write_text((REPOSITORY / "search_spaces" / f"{name}.yaml").read_text())
     variable = f"{name.upper()}_ROOT"
-    assert f"environment variable {variable} is not set" in refusal(desk)
-    command = [*desk.command("--tracking-uri", "none")]
-    empty = desk.environment() | {variable: str(tmp_path / "nowhere")}
+    assert f"environment variable {variable} is not set" in refusal(workspace)
+    command = [*workspace.command("--tracking-uri", "none")]
+    empty = workspace.environment() | {variable: str(tmp_path / "nowhere")}
     run = subprocess.run(command, cwd=tmp_path, env=empty, capture_output=True, text=True)
     assert run.returncode == 2
     assert "nowhere" in run.stderr

@@ -18,7 +18,7 @@ from refinevad.data import open_store, prepare
 from study.backend.store_on_node import CACHE, RemoteStore, offer
 from study.config.load import load_study
 from tests.support import hosts
-from tests.support.workspace import Desk, wait_for_results
+from tests.support.workspace import Workspace, wait_for_results
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def two_nodes(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def test_a_node_that_does_not_see_the_store_fetches_it_once(
-    desk: Desk, two_nodes: list[str], tmp_path: Path
+    workspace: Workspace, two_nodes: list[str], tmp_path: Path
 ) -> None:
-    store = prepare(load_study(desk.space).data, desk.stores)
+    store = prepare(load_study(workspace.space).data, workspace.stores)
     elsewhere = replace(offer(store), path=Path("/nowhere"))
 
     @ray.remote(num_cpus=1)
@@ -66,9 +66,9 @@ def test_a_node_that_does_not_see_the_store_fetches_it_once(
 
 
 def test_a_node_that_sees_the_store_maps_it_where_it_lies(
-    desk: Desk, two_nodes: list[str], tmp_path: Path
+    workspace: Workspace, two_nodes: list[str], tmp_path: Path
 ) -> None:
-    store = prepare(load_study(desk.space).data, desk.stores)
+    store = prepare(load_study(workspace.space).data, workspace.stores)
     remote_store = offer(store)
 
     @ray.remote(num_cpus=1)
@@ -80,9 +80,9 @@ def test_a_node_that_sees_the_store_maps_it_where_it_lies(
 
 
 def test_a_damaged_copy_is_fetched_again(
-    desk: Desk, two_nodes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, two_nodes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = prepare(load_study(desk.space).data, desk.stores)
+    store = prepare(load_study(workspace.space).data, workspace.stores)
     monkeypatch.setenv(CACHE, str(tmp_path / "here"))
     elsewhere = replace(offer(store), path=Path("/nowhere"))
     copy = elsewhere.open().path
@@ -98,9 +98,9 @@ def test_a_damaged_copy_is_fetched_again(
 
 
 def test_a_store_that_changed_on_the_way_is_refused(
-    desk: Desk, two_nodes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, two_nodes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = prepare(load_study(desk.space).data, desk.stores)
+    store = prepare(load_study(workspace.space).data, workspace.stores)
     monkeypatch.setenv(CACHE, str(tmp_path / "here"))
     damaged = tmp_path / "damaged"
     shutil.copytree(store.path, damaged)
@@ -117,12 +117,12 @@ def test_a_store_that_changed_on_the_way_is_refused(
 @pytest.mark.slow
 @pytest.mark.skipif(not hosts.possible(), reason="needs root and network namespaces")
 def test_three_hosts_that_share_no_disk_and_one_unplugged(
-    desk: Desk, undisturbed: Sequence[str], tmp_path: Path
+    workspace: Workspace, undisturbed: Sequence[str], tmp_path: Path
 ) -> None:
     short = Path(tempfile.mkdtemp(prefix="h"))  # Ray's sockets want short paths
-    environment = desk.environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="t" * 32)
+    environment = workspace.environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="t" * 32)
     try:
-        with hosts.Hosts(short, hidden=[desk.stores, tmp_path]) as three:
+        with hosts.Hosts(short, hidden=[workspace.stores, tmp_path]) as three:
             for _ in range(3):
                 host = three.add()
                 cpus = 0 if host == 0 else 2
@@ -132,14 +132,16 @@ def test_three_hosts_that_share_no_disk_and_one_unplugged(
                     three.wait_for_nodes(1, environment)
             three.wait_for_nodes(3, environment)
             driver = subprocess.Popen(
-                three.command(0, *desk.command("--address", three.head, "--tracking-uri", "none")),
-                cwd=desk.folder,
+                three.command(
+                    0, *workspace.command("--address", three.head, "--tracking-uri", "none")
+                ),
+                cwd=workspace.folder,
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            wait_for_results(desk, 4)
+            wait_for_results(workspace, 4)
             three.unplug(2)
             output, _ = driver.communicate(timeout=280)
             assert f"digest {undisturbed[0]}" in output

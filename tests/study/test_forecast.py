@@ -79,12 +79,12 @@ def test_the_first_trial_of_a_worker_and_failures_only_count_as_ended() -> None:
     assert left.high < 1e5
 
 
-def test_arms_cost_what_their_own_kind_costs() -> None:
+def test_variants_cost_what_their_own_kind_costs() -> None:
     document = yaml.safe_load(SMALL_STUDY)
     for name in ("space", "search", "pruning"):
         del document[name]
-    document["study"] = {"name": "arms"}
-    document |= {"arms": {"slow": {}, "fast": {"temporal": "none"}}, "seeds": 20}
+    document["study"] = {"name": "variants"}
+    document |= {"variants": {"slow": {}, "fast": {"temporal": "none"}}, "seeds": 20}
     file = StudyFile.model_validate(document)
     known = first_proposals(file, file.study.trials)
     forecaster = Forecaster(file, known)

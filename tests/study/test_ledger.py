@@ -179,7 +179,7 @@ def test_two_drivers_of_one_study_are_refused_even_across_processes(tmp_path: Pa
         Ledger(tmp_path, META)
     code = (
         "import sys; from pathlib import Path; from tests.study.test_ledger import META;"
-        "from study.ledger import Ledger; Ledger(Path(sys.argv[1]), META)"
+        "from study.ledger.writer import Ledger; Ledger(Path(sys.argv[1]), META)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     root = Path(__file__).parents[2]

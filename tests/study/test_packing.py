@@ -14,7 +14,7 @@ import yaml
 
 from refinevad.training.results import EpochRecord, RunResult
 from study.backend import cluster, gpu_sharing
-from study.backend.gpu_sharing import UNMEASURED, gpu_share, measure_packing
+from study.backend.gpu_sharing import DEFAULT_SHARE, gpu_share, measure_gpu_sharing
 from study.config.study_file import StudyFile
 from study.ledger.writer import Ledger
 from study.trials.spec import TrialSpec
@@ -80,7 +80,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
 
 
 def test_trials_that_leave_each_other_room_are_packed(gpu: None, ledger: Ledger) -> None:
-    found = measure_packing(Waits(), SPEC, threads=1, most=3)
+    found = measure_gpu_sharing(Waits(), SPEC, threads=1, most=3)
     assert list(found.rates) == [1, 2, 3]
     assert found.trials == 3
     assert found.share == pytest.approx(1 / 3)
@@ -90,7 +90,7 @@ def test_trials_that_leave_each_other_room_are_packed(gpu: None, ledger: Ledger)
 def test_trials_that_wait_for_each_other_are_not(gpu: None, ledger: Ledger, tmp_path: Path) -> None:
     busy = tmp_path / "busy"
     busy.mkdir()
-    found = measure_packing(Waits(busy=busy), SPEC, threads=1, most=4)
+    found = measure_gpu_sharing(Waits(busy=busy), SPEC, threads=1, most=4)
     assert list(found.rates) == [1, 2]  # four would be no better
     assert found.trials == 1
 
@@ -101,8 +101,8 @@ def test_a_packing_is_written_down_and_taken_again(gpu: None, ledger: Ledger) ->
     assert share == 0.5
     assert said[0].startswith("measuring how many trials share a GPU")
     assert "epochs/s measured by trials at once: 1: " in said[1]
-    assert ledger.packing is not None
-    assert ledger.packing["params"]["d_proj"] == 8, "the largest of the space"
+    assert ledger.gpu_sharing is not None
+    assert ledger.gpu_sharing["params"]["d_proj"] == 8, "the largest of the space"
     again = gpu_share(FILE, ledger, Waits(fault="not asked"), workers=2, say=said.append)
     assert again == share
     assert said[2:] == ["as measured before: 2 trials on a GPU"]
@@ -113,15 +113,15 @@ def test_a_packing_is_written_down_and_taken_again(gpu: None, ledger: Ledger) ->
 def test_what_cannot_be_measured_says_why_and_ends_no_study(gpu: None, ledger: Ledger) -> None:
     said: list[str] = []
     runs = Waits(fault="no such file: x.npy")
-    assert gpu_share(FILE, ledger, runs, workers=None, say=said.append) == UNMEASURED
+    assert gpu_share(FILE, ledger, runs, workers=None, say=said.append) == DEFAULT_SHARE
     assert "it could not be measured (ValueError: no such file: x.npy)" in said[-1]
-    assert ledger.packing is None
+    assert ledger.gpu_sharing is None
 
 
 def test_a_few_trials_or_one_worker_are_not_worth_a_measurement(gpu: None, ledger: Ledger) -> None:
     few = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY))
     said: list[str] = []
-    assert gpu_share(few, ledger, Waits(), workers=None, say=said.append) == UNMEASURED
+    assert gpu_share(few, ledger, Waits(), workers=None, say=said.append) == DEFAULT_SHARE
     assert "10 trials are not worth a measurement" in said[0]
     assert gpu_share(FILE, ledger, Waits(), workers=1, say=said.append) == 1.0
     assert len(said) == 1

@@ -20,24 +20,24 @@ from study.ledger.study import read_study
 from study.paper import TABLES
 from study.reporting.card import read_cards
 from study.tables.ablations import COMPARISONS
-from study.tables.test_scores import score_arms
+from study.tables.test_scores import score_variants
 from study.tables.videos import shown_videos
 from study.trials.checkpoints import checkpoint_path
-from tests.support.workspace import SMALL_STUDY, Desk
+from tests.support.workspace import SMALL_STUDY, Workspace
 
 QUICK = ("ablation", "classifier", "detection", "tsne", "curves", "bars")
 MODEL = ("--set", "train.epochs=2", "--set", "train.lr=1e-3", "--set", "model.d_proj=8")
 
 
-def paper(desk: Desk, *arguments: object) -> subprocess.CompletedProcess[str]:
+def paper(workspace: Workspace, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *(sys.executable, "-m", "study.paper", *map(str, arguments)),
-            *("--space", str(desk.space), "--stores", str(desk.stores)),
+            *("--space", str(workspace.space), "--stores", str(workspace.stores)),
             *("--tracking-uri", "none", "--seeds", "2", "--name", "paper", *MODEL),
         ],
-        cwd=desk.folder,
-        env=desk.environment(),
+        cwd=workspace.folder,
+        env=workspace.environment(),
         capture_output=True,
         text=True,
         timeout=500,
@@ -45,21 +45,21 @@ def paper(desk: Desk, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> tuple[Desk, str]:
+def made(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> tuple[Workspace, str]:
     folder = tmp_path_factory.mktemp("paper")
     (folder / "small.yaml").write_text(SMALL_STUDY)
-    desk = Desk(folder, stores)
-    run = paper(desk, *QUICK, "--workers", "2")
+    workspace = Workspace(folder, stores)
+    run = paper(workspace, *QUICK, "--workers", "2")
     assert run.returncode == 0, run.stdout + run.stderr
-    return desk, run.stdout
+    return workspace, run.stdout
 
 
-def test_every_table_has_its_card(made: tuple[Desk, str]) -> None:
-    desk, said = made
-    folder = desk.folder / "runs" / "paper"
+def test_every_table_has_its_card(made: tuple[Workspace, str]) -> None:
+    workspace, said = made
+    folder = workspace.folder / "runs" / "paper"
     names = {path.name.partition("_")[2] for path in (folder / "cards").iterdir()}
     assert names == set(QUICK)
-    fingerprint = read_study(desk.folder / "runs" / "paper_ablation").meta.fingerprint
+    fingerprint = read_study(workspace.folder / "runs" / "paper_ablation").meta.fingerprint
     cards = read_cards(folder, fingerprint)
     assert [card.title in said for card in cards] == [True] * 7  # the classifier has two
     assert all(card.picture for card in cards)
@@ -68,47 +68,47 @@ def test_every_table_has_its_card(made: tuple[Desk, str]) -> None:
 
 
 @pytest.mark.slow
-def test_all_tables(made: tuple[Desk, str]) -> None:
-    desk, _ = made
-    run = paper(desk, "all", "--workers", "2")
+def test_all_tables(made: tuple[Workspace, str]) -> None:
+    workspace, _ = made
+    run = paper(workspace, "all", "--workers", "2")
     assert run.returncode == 0, run.stdout + run.stderr
-    cards = desk.folder / "runs" / "paper" / "cards"
+    cards = workspace.folder / "runs" / "paper" / "cards"
     assert {path.name.partition("_")[2] for path in cards.iterdir()} == set(TABLES)
     for table, comparison in COMPARISONS.items():
-        studied = read_study(desk.folder / "runs" / f"paper_{table}")
-        assert list(studied.file.arms) == list(comparison.arms)
-        assert len(studied.ended) == 2 * len(comparison.arms)
-    _same_bits(desk)
+        view = read_study(workspace.folder / "runs" / f"paper_{table}")
+        assert list(view.file.variants) == list(comparison.variants)
+        assert len(view.ended) == 2 * len(comparison.variants)
+    _same_bits(workspace)
 
 
-def _same_bits(desk: Desk) -> None:
-    """Arms of one configuration, whatever they are called, in three studies."""
+def _same_bits(workspace: Workspace) -> None:
+    """Variants of one configuration, whatever they are called, in three studies."""
     whole = {"ablation": "refinevad", "injection": "cross_attention", "temporal": "motar"}
     found = []
-    for table, arm in whole.items():
-        records = read_study(desk.folder / "runs" / f"paper_{table}").records
-        found.append([r.objective for r in records if r.params["arm"] == arm])
+    for table, variant in whole.items():
+        records = read_study(workspace.folder / "runs" / f"paper_{table}").records
+        found.append([r.objective for r in records if r.params["arm"] == variant])
     assert found[0] == found[1] == found[2]
     assert found[0][0] != found[0][1]
 
 
-def test_models_are_scored_as_the_trial_was(made: tuple[Desk, str]) -> None:
-    desk, _ = made
-    studied = read_study(desk.folder / "runs" / "paper_ablation")
-    store = prepare(studied.file.data, desk.stores)
-    scored = score_arms(studied, store, ["refinevad", "hard"])
-    assert [(s.arm, s.replicate) for s in scored] == [
+def test_models_are_scored_as_the_trial_was(made: tuple[Workspace, str]) -> None:
+    workspace, _ = made
+    view = read_study(workspace.folder / "runs" / "paper_ablation")
+    store = prepare(view.file.data, workspace.stores)
+    scored = score_variants(view, store, ["refinevad", "hard"])
+    assert [(s.variant, s.replicate) for s in scored] == [
         ("refinevad", 0), ("refinevad", 1), ("hard", 0), ("hard", 1),
     ]  # fmt: skip
     number = next(
-        r.number for r in studied.records if r.params == {"arm": "refinevad", "replicate": 0}
+        r.number for r in view.records if r.params == {"arm": "refinevad", "replicate": 0}
     )
-    model, _ = load(checkpoint_path(studied.folder / "checkpoints", number))
+    model, _ = load(checkpoint_path(view.folder / "checkpoints", number))
     assert scored[0].snippets == pytest.approx(
         score_test(model, store, length="segments"), abs=1e-6
     )
-    cards = desk.folder / "runs" / "paper" / "cards"
-    table = pd.read_csv(next(cards.glob("30_*")) / "table.csv").set_index("arm")
+    cards = workspace.folder / "runs" / "paper" / "cards"
+    table = pd.read_csv(next(cards.glob("30_*")) / "table.csv").set_index("variant")
     top3 = [recognition_metrics(s.probs, store.test.labels)["top3"] for s in scored[:2]]
     assert table["top-3 accuracy"]["soft classes"] == pytest.approx(np.mean(top3))
     detected = pd.read_csv(next(cards.glob("40_*")) / "table.csv")
@@ -122,20 +122,20 @@ def test_models_are_scored_as_the_trial_was(made: tuple[Desk, str]) -> None:
     assert store.test.labels[videos[:-1]].any(axis=1).all()
 
 
-def test_what_has_run_is_not_run_again(made: tuple[Desk, str]) -> None:
-    desk, _ = made
-    again = paper(desk, "curves")
+def test_what_has_run_is_not_run_again(made: tuple[Workspace, str]) -> None:
+    workspace, _ = made
+    again = paper(workspace, "curves")
     assert again.returncode == 0, again.stderr
     assert "all 8 trials have run already" in again.stdout
     assert "Score curves" in again.stdout
     assert "Injection" not in again.stdout
 
 
-def test_mistakes_are_named(made: tuple[Desk, str]) -> None:
-    desk, _ = made
-    unknown = paper(desk, "table9")
+def test_mistakes_are_named(made: tuple[Workspace, str]) -> None:
+    workspace, _ = made
+    unknown = paper(workspace, "table9")
     assert unknown.returncode == 2
     assert "table9" in unknown.stderr
-    missing = paper(desk, "ablation", "--from-study", "nowhere")
+    missing = paper(workspace, "ablation", "--from-study", "nowhere")
     assert missing.returncode == 2
     assert "no study here" in missing.stderr

@@ -30,7 +30,7 @@ from study.verification.ledger import check_ledger
 from study.verification.results import check_results
 from study.verification.search import check_search
 from tests.study.test_driver import Bench
-from tests.support.workspace import REPOSITORY, SMALL_STUDY, Desk, digest_of
+from tests.support.workspace import REPOSITORY, SMALL_STUDY, Workspace, digest_of
 
 STUDY = """
 study: {name: small, trials: 6, seed: 7}
@@ -127,11 +127,11 @@ class Copy:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Path:
     """A study that has run, undisturbed; its digest is in the file of that name."""
-    desk = Desk(tmp_path_factory.mktemp("ran"), stores)
-    desk.space.write_text(STUDY)
-    (desk.study.parent / "digest").parent.mkdir()
-    (desk.study.parent / "digest").write_text(digest_of(desk.run("--workers", "2")))
-    return desk.study
+    workspace = Workspace(tmp_path_factory.mktemp("ran"), stores)
+    workspace.space.write_text(STUDY)
+    (workspace.study.parent / "digest").parent.mkdir()
+    (workspace.study.parent / "digest").write_text(digest_of(workspace.run("--workers", "2")))
+    return workspace.study
 
 
 @pytest.fixture
@@ -754,16 +754,16 @@ def test_a_ledger_from_before_seals_is_said_to_have_none(
 def test_through_all_its_sessions_a_study_is_verified(
     tmp_path: Path, stores: Path, ran: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk = Desk(tmp_path, stores)
-    desk.space.write_text(STUDY)
+    workspace = Workspace(tmp_path, stores)
+    workspace.space.write_text(STUDY)
 
     def verified(*arguments: str) -> str:
-        command = ["--study", str(desk.study), "--stores", str(stores), "--sample", "0"]
+        command = ["--study", str(workspace.study), "--stores", str(stores), "--sample", "0"]
         assert verify.main([*command, *arguments]) == 0, capsys.readouterr().out
         return capsys.readouterr().out
 
-    driver = desk.start("--workers", "2", "--trials", "4")
-    wait_for_results(desk, 1)
+    driver = workspace.start("--workers", "2", "--trials", "4")
+    wait_for_results(workspace, 1)
     assert "so far" in verified()  # while it runs
     os.killpg(driver.pid, signal.SIGINT)
     driver.communicate(timeout=60)
@@ -771,14 +771,14 @@ def test_through_all_its_sessions_a_study_is_verified(
     assert "so far" in said
     assert "sealed at the end of 1 session" in said
 
-    short = digest_of(desk.run("--workers", "2", "--trials", "4"))
+    short = digest_of(workspace.run("--workers", "2", "--trials", "4"))
     assert "verified: nothing differs\n" in verified("--digest", short)
-    driver = desk.start("--workers", "2")
-    wait_for_results(desk, 5)
+    driver = workspace.start("--workers", "2")
+    wait_for_results(workspace, 5)
     driver.kill()
     driver.communicate(timeout=60)
     assert "have ended since" in verified()
-    assert digest_of(desk.run("--workers", "1")) == printed_digest(ran)
+    assert digest_of(workspace.run("--workers", "1")) == printed_digest(ran)
     said = verified("--digest", short, "--sample", "2")
     assert "verified: nothing differs\n" in said
     assert "the one given is that of 4 trials, sealed earlier" in said
@@ -786,9 +786,9 @@ def test_through_all_its_sessions_a_study_is_verified(
     assert "its checkpoint too" in said
 
 
-def wait_for_results(desk: Desk, count: int) -> None:
+def wait_for_results(workspace: Workspace, count: int) -> None:
     for _ in range(1200):
-        if desk.results() >= count:
+        if workspace.results() >= count:
             return
         time.sleep(0.1)
     raise AssertionError("the study does not get on")
@@ -811,7 +811,7 @@ def test_trials_that_failed_or_ended_late_are_asked_again_the_same(tmp_path: Pat
     snapshot, _, records = read(tmp_path)
     assert [r.state for r in records].count("FAILED") == 6
     assert check_search(bench.file, records, lambda done: None).differences == []
-    assert snapshot.strange == []
+    assert snapshot.unexpected == []
 
 
 @pytest.mark.parametrize(

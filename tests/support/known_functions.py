@@ -44,7 +44,7 @@ def additive(u: dict[str, float]) -> float:
     return 0.8 - 0.05 * sum(_HEIGHTS[n] * (u[n] - middle) ** 2 for n, middle in _MIDDLES.items())
 
 
-def studied(
+def view(
     function: Function,
     *,
     trials: int,

@@ -35,7 +35,7 @@ RUN = ("study.run",)
 
 
 @dataclass
-class Desk:
+class Workspace:
     """A working directory with a study file of the name ``small``."""
 
     folder: Path
@@ -62,7 +62,7 @@ class Desk:
 
     def environment(self, **more: str) -> dict[str, str]:
         # 200 columns, so that no line is wrapped where a test looks for words
-        own = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", "TEST_DESK": str(self.folder)}
+        own = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", "TEST_WORKSPACE": str(self.folder)}
         return os.environ | own | more
 
     def run(
@@ -97,8 +97,8 @@ class Desk:
         return self.journal.read_bytes().count(b'"result"') if self.journal.exists() else 0
 
     def processes(self) -> dict[int, str]:
-        """Processes that descend from a command of this desk: number -> command line."""
-        marked = f"TEST_DESK={self.folder}\0".encode()
+        """Processes that descend from a command of this workspace: number -> command line."""
+        marked = f"TEST_WORKSPACE={self.folder}\0".encode()
         found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -127,17 +127,17 @@ def digest_of(process: subprocess.CompletedProcess[str]) -> str:
     return lines[0].split()[1]
 
 
-def wait_for_results(desk: Desk, count: int) -> None:
+def wait_for_results(workspace: Workspace, count: int) -> None:
     """Until ``count`` trials of the running study have ended."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if desk.results() >= count:
+        if workspace.results() >= count:
             return
         time.sleep(0.02)
     raise AssertionError("the study does not get on")
 
 
-def run_undisturbed(desk: Desk) -> Undisturbed:
-    """The study of a fresh desk, run once with one worker and no trouble."""
-    digest = digest_of(desk.run("--workers", "1"))
-    return Undisturbed(digest, (desk.study / "trials.csv").read_text())
+def run_undisturbed(workspace: Workspace) -> Undisturbed:
+    """The study of a fresh workspace, run once with one worker and no trouble."""
+    digest = digest_of(workspace.run("--workers", "1"))
+    return Undisturbed(digest, (workspace.study / "trials.csv").read_text())

@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from study.analysis.agreement import _nearest, agreement, regret
 from study.analysis.importance import importance
 from study.ledger.records import best
-from tests.support.known_functions import SPACE, additive, studied
+from tests.support.known_functions import SPACE, additive, view
 
 
 def reversed_roles(u: dict[str, float]) -> float:
@@ -16,9 +16,9 @@ def reversed_roles(u: dict[str, float]) -> float:
 
 def test_studies_of_one_function_agree_and_of_another_do_not() -> None:
     records = {
-        "one": studied(additive, trials=120, space_filling=120, seed=1),
-        "again": studied(additive, trials=120, space_filling=120, seed=2),
-        "other": studied(reversed_roles, trials=120, space_filling=120, seed=3),
+        "one": view(additive, trials=120, space_filling=120, seed=1),
+        "again": view(additive, trials=120, space_filling=120, seed=2),
+        "other": view(reversed_roles, trials=120, space_filling=120, seed=3),
     }
     answers = {
         name: importance(rs, SPACE, space_filling=120, seed=1, bootstraps=20)
@@ -52,7 +52,7 @@ def test_a_value_outside_the_other_space_is_moved_to_the_nearest() -> None:
     assert _nearest("gate", "add", CategoricalDistribution(["add", "attend"])) == "add"
     assert _nearest(0.5, 0.01, FloatDistribution(1e-4, 1e-2, log=True)) == 0.01
     assert _nearest(60, 7, IntDistribution(5, 50)) == 50
-    records = studied(additive, trials=40, space_filling=40, seed=1)
+    records = view(additive, trials=40, space_filling=40, seed=1)
     moved = regret(records[0].params | {"epochs": 99}, records, SPACE, seed=1)
     assert moved
     assert moved.moved == {"epochs": (99, 50)}

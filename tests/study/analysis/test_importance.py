@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from study.analysis import sentences
 from study.analysis.importance import Importance, ParameterImportance, Unanswerable, importance
-from tests.support.known_functions import SPACE, TRUTH, additive, studied, trial
+from tests.support.known_functions import SPACE, TRUTH, additive, trial, view
 
 
 def found_in(found: Importance, name: str) -> ParameterImportance:
@@ -21,7 +21,7 @@ def headline(found: Importance, name: str) -> tuple[float, float, float]:
 
 
 def test_known_shares_are_found() -> None:
-    records = studied(additive, trials=500, space_filling=200, seed=1)
+    records = view(additive, trials=500, space_filling=200, seed=1)
     found = importance(records, SPACE, space_filling=200, seed=1, bootstraps=40)
     for name in ("lr", "lambda_cat"):
         value, low, high = headline(found, name)
@@ -29,8 +29,8 @@ def test_known_shares_are_found() -> None:
         assert low <= TRUTH[name] <= high
     noise = {p.name for p in found.parameters if not p.above_noise}
     assert noise >= {"d_emb", "d_proj", "epochs", "lambda_gmm"}
-    assert found.gate.open
-    assert found.gate.trials == 200
+    assert found.fit.trustworthy
+    assert found.fit.trials == 200
     assert sum(p.shares["permutation"].value for p in found.parameters) == pytest.approx(1)
     assert sum(p.first for p in found.parameters) == pytest.approx(1)
     sentence = sentences.finding(found)
@@ -43,7 +43,7 @@ def test_known_shares_are_found_over_six_seeds() -> None:
     """The design's claim: within .05 in all six, and inside the interval in four at least."""
     covered = dict.fromkeys(("lr", "lambda_cat"), 0)
     for seed in range(6):
-        records = studied(additive, trials=1000, space_filling=300, seed=seed)
+        records = view(additive, trials=1000, space_filling=300, seed=seed)
         found = importance(records, SPACE, space_filling=300, seed=seed)
         for name in covered:
             value, low, high = headline(found, name)
@@ -56,7 +56,7 @@ def test_a_strong_interaction_is_found() -> None:
     def product(u: dict[str, float]) -> float:
         return 0.7 + 0.2 * (u["lr"] - 0.5) * (u["d_proj"] - 0.5) + 0.02 * u["epochs"]
 
-    records = studied(product, trials=300, space_filling=300, seed=3, noise=0.002)
+    records = view(product, trials=300, space_filling=300, seed=3, noise=0.002)
     found = importance(records, SPACE, space_filling=300, seed=3, bootstraps=20)
     strongest = found.interactions[0]
     assert set(strongest.names) == {"lr", "d_proj"}
@@ -67,25 +67,25 @@ def test_a_strong_interaction_is_found() -> None:
 
 
 def test_pure_noise_is_called_noise() -> None:
-    records = studied(lambda _: 0.5, trials=200, space_filling=200, seed=1, noise=0.1)
+    records = view(lambda _: 0.5, trials=200, space_filling=200, seed=1, noise=0.1)
     found = importance(records, SPACE, space_filling=200, seed=1, bootstraps=40)
-    assert not found.gate.open
+    assert not found.fit.trustworthy
     assert not any(p.above_noise for p in found.parameters)
     assert "cannot say which hyperparameters matter" in sentences.finding(found)
-    assert sentences.gate(found).startswith("the forest does not explain these trials")
+    assert sentences.fit_check(found).startswith("the forest does not explain these trials")
     assert "No two" in sentences.interactions(found)
 
 
 def test_fifty_trials_do_not_claim_to_know() -> None:
-    records = studied(additive, trials=50, space_filling=30, seed=5, noise=0.03)
+    records = view(additive, trials=50, space_filling=30, seed=5, noise=0.03)
     found = importance(records, SPACE, space_filling=30, seed=5, bootstraps=40)
     _, low, high = headline(found, "lr")
-    assert not found.gate.open or high - low > 0.2
+    assert not found.fit.trustworthy or high - low > 0.2
     assert [stage.trials for stage in found.stages] == [25, 38, 50]  # 12 are too few to look at
 
 
 def test_trials_that_say_nothing_are_refused() -> None:
-    records = studied(additive, trials=40, space_filling=40, seed=1)
+    records = view(additive, trials=40, space_filling=40, seed=1)
     diverged = [trial(r.number, r.params, 0.0) for r in records]
     with pytest.raises(Unanswerable, match="all 40 trials have the objective 0: they diverged"):
         importance(diverged, SPACE, space_filling=40, seed=1)
@@ -117,19 +117,19 @@ def test_a_choice_of_one_value_is_set_aside_and_one_without_order_is_whole() -> 
 
 
 def test_the_same_trials_give_the_same_answer_and_failed_ones_do_not_count() -> None:
-    records = studied(additive, trials=60, space_filling=60, seed=2)
+    records = view(additive, trials=60, space_filling=60, seed=2)
     failed = [*records, trial(60, records[0].params, 9.0)]
     failed[60] = type(failed[60])(60, "known/60", records[0].params, 0, "FAILED")
     one, other = (
         importance(rs, SPACE, space_filling=60, seed=4, bootstraps=20) for rs in (records, failed)
     )
     assert one.parameters == other.parameters
-    assert one.gate == other.gate
+    assert one.fit == other.fit
     assert one.trials == other.trials == 60
 
 
 def test_settled_speaks_of_orders_that_are_clear() -> None:
-    records = studied(additive, trials=200, space_filling=200, seed=6)
+    records = view(additive, trials=200, space_filling=200, seed=6)
     found = importance(records, SPACE, space_filling=200, seed=6, bootstraps=20)
     assert [stage.trials for stage in found.stages] == [50, 100, 150, 200]
     assert sentences.settled(found).startswith("Settled: ")

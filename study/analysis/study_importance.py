@@ -11,7 +11,7 @@ from study.analysis import sentences
 from study.analysis.importance import BOOTSTRAPS, METHODS, PROBE, Importance, importance
 
 if TYPE_CHECKING:
-    from study.ledger.study import Studied
+    from study.ledger.study import StudyView
 
 METHOD_HEADS = {
     "permutation": "permutation",
@@ -20,8 +20,8 @@ METHOD_HEADS = {
 }
 
 
-def answer(
-    studied: Studied,
+def importance_of(
+    view: StudyView,
     *,
     bootstraps: int = BOOTSTRAPS,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -32,18 +32,18 @@ def answer(
         Unanswerable: The trials cannot say anything.
     """
     return importance(
-        studied.records,
-        studied.file.distributions(),
-        space_filling=studied.file.search.space_filling,
-        seed=studied.seed("importance"),
+        view.records,
+        view.file.distributions(),
+        space_filling=view.file.search.space_filling,
+        seed=view.seed("importance"),
         bootstraps=bootstraps,
         progress=progress,
     )
 
 
-def paper_of(studied: Studied) -> Mapping[str, float] | None:
+def paper_of(view: StudyView) -> Mapping[str, float] | None:
     """The paper's importances, where the study is on its data set."""
-    data = studied.file.data
+    data = view.file.data
     return sentences.PAPER_XD if data.taxonomy == "xd" and data.synthetic is None else None
 
 
@@ -111,9 +111,9 @@ def stages_table(found: Importance) -> pd.DataFrame:
     )
 
 
-def describe(studied: Studied) -> str:
+def describe(view: StudyView) -> str:
     """``(300 trials: 270 complete, 30 pruned)``."""
-    ended = studied.ended
+    ended = view.ended
     counts = {
         "complete": sum(r.state == "COMPLETE" and not r.diverged for r in ended),
         "pruned": sum(r.state == "PRUNED" and not r.diverged for r in ended),

@@ -1,4 +1,4 @@
-"""Studies of arms: the same machinery, the same seeds for all."""
+"""Studies of variants: the same machinery, the same seeds for all."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from study.config.load import load_study
 from study.config.study_file import StudyFile
 from study.ledger.study import read_study
 from study.search.proposal import ordered_search, propose
-from study.search.variants import ArmSearch
-from tests.support.workspace import SMALL_STUDY, Desk, digest_of
+from study.search.variants import VariantSearch
+from tests.support.workspace import SMALL_STUDY, Workspace, digest_of
 
-ARMS = """
+VARIANTS = """
 study: {name: small, seed: 7}
 execution: {threads: 1, precision: fp32, keep_checkpoints: 6}
 data: {synthetic: ucf-like}
 model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2, d_proj: 8}
 train: {batch_size: 16, epochs: 2, lr: 1.0e-3}
-arms:
+variants:
   plain: {}
   linear: {injection: linear, lr: 2.0e-3}
   unshifted: {shift: 'off'}
@@ -33,16 +33,16 @@ seeds: 2
 
 
 @pytest.fixture
-def arms_desk(tmp_path: Path, stores: Path) -> Desk:
-    (tmp_path / "small.yaml").write_text(ARMS)
-    return Desk(tmp_path, stores)
+def variants_workspace(tmp_path: Path, stores: Path) -> Workspace:
+    (tmp_path / "small.yaml").write_text(VARIANTS)
+    return Workspace(tmp_path, stores)
 
 
 def changed(**sections: Any) -> StudyFile:
-    return StudyFile.model_validate(yaml.safe_load(ARMS) | sections)
+    return StudyFile.model_validate(yaml.safe_load(VARIANTS) | sections)
 
 
-def test_all_arms_of_a_seed_stand_together_and_share_it() -> None:
+def test_all_variants_of_a_seed_stand_together_and_share_it() -> None:
     file = changed()
     assert file.study.trials == 6
     search = ordered_search(file)
@@ -59,33 +59,33 @@ def test_all_arms_of_a_seed_stand_together_and_share_it() -> None:
     assert file.trial_config(asked[0].params).model.injection == "cross_attention"
 
 
-def test_more_seeds_are_no_other_study_and_other_arms_are() -> None:
+def test_more_seeds_are_no_other_study_and_other_variants_are() -> None:
     assert changed(seeds=5).hash("x") == changed().hash("x")
-    assert changed(arms={"plain": {}, "linear": {}}).hash("x") != changed().hash("x")
+    assert changed(variants={"plain": {}, "linear": {}}).hash("x") != changed().hash("x")
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"space": {"lr": {"uniform": [0.1, 0.2]}}}, "either a space to search or arms"),
-        ({"arms": {}}, "either a space to search or arms"),
-        ({"seeds": None}, "arms need seeds"),
+        ({"space": {"lr": {"uniform": [0.1, 0.2]}}}, "either a space to search or variants"),
+        ({"variants": {}}, "either a space to search or variants"),
+        ({"seeds": None}, "variants need seeds"),
         ({"seeds": 0}, "seeds"),
         ({"study": {"name": "small", "trials": 7}}, "are 6 trials, not 7"),
         ({"pruning": {}}, "remove pruning"),
         ({"train": {"seed": 3}}, "remove train.seed"),
-        ({"arms": {"plain": {"injektion": "linear"}}}, "did you mean `injection`"),
-        ({"arms": {"plain": {"injection": "magic"}}}, "'magic' is not possible"),
-        ({"arms": {"plain": {"seed": 1}}}, "seeds are the arms' own"),
-        ({"arms": {"plain": {"d_proj": 7}}}, "arms.plain: an impossible combination"),
-        ({"arms": {"plain": {"start": "warm"}}}, "expected scratch, frozen_core, zero_shot"),
-        ({"arms": {"plain": {"start": "zero_shot"}}}, "needs a source"),
-        ({"arms": {"a/b": {}}}, "arms"),
+        ({"variants": {"plain": {"injektion": "linear"}}}, "did you mean `injection`"),
+        ({"variants": {"plain": {"injection": "magic"}}}, "'magic' is not possible"),
+        ({"variants": {"plain": {"seed": 1}}}, "seeds are the variants' own"),
+        ({"variants": {"plain": {"d_proj": 7}}}, "variants.plain: an impossible combination"),
+        ({"variants": {"plain": {"start": "warm"}}}, "expected scratch, frozen_core, zero_shot"),
+        ({"variants": {"plain": {"start": "zero_shot"}}}, "needs a source"),
+        ({"variants": {"a/b": {}}}, "variants"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    path = tmp_path / "arms.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(ARMS) | change))
+    path = tmp_path / "variants.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(VARIANTS) | change))
     with pytest.raises(InputError) as raised:
         load_study(path)
     assert words in str(raised.value)
@@ -94,92 +94,103 @@ def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], words: str) 
 
 @pytest.mark.slow
 def test_the_digest_is_that_of_any_number_of_workers_and_sessions(
-    arms_desk: Desk, tmp_path: Path
+    variants_workspace: Workspace, tmp_path: Path
 ) -> None:
-    digest = digest_of(arms_desk.run("--workers", "2"))
-    again = Desk(tmp_path / "again", arms_desk.stores)
+    digest = digest_of(variants_workspace.run("--workers", "2"))
+    again = Workspace(tmp_path / "again", variants_workspace.stores)
     again.folder.mkdir()
-    again.space.write_text(ARMS)
+    again.space.write_text(VARIANTS)
     digest_of(again.run("--workers", "1", "--set", "seeds=1"))
     assert digest_of(again.run("--workers", "1", "--set", "seeds=2")) == digest
 
 
-def test_arms_are_run_proved_and_reported(arms_desk: Desk) -> None:
-    digest_of(arms_desk.run("--workers", "2"))
-    proof = command(arms_desk, "study.verify", "--study", "small", "--stores", arms_desk.stores)
+def test_variants_are_run_proved_and_reported(variants_workspace: Workspace) -> None:
+    digest_of(variants_workspace.run("--workers", "2"))
+    proof = command(
+        variants_workspace,
+        "study.verify",
+        "--study",
+        "small",
+        "--stores",
+        variants_workspace.stores,
+    )
     assert proof.returncode == 0, proof.stdout + proof.stderr
-    report = command(arms_desk, "study.report", "--study", "small", "--tracking-uri", "none")
+    report = command(
+        variants_workspace, "study.report", "--study", "small", "--tracking-uri", "none"
+    )
     assert report.returncode == 0, report.stderr
-    page = (arms_desk.study / "report.html").read_text()
-    assert "Arms compared" in page
-    assert "3 arms, 2 seeds each" in page
-    refused = command(arms_desk, "study.importance", "--study", "small")
+    page = (variants_workspace.study / "report.html").read_text()
+    assert "Variants compared" in page
+    assert "3 variants, 2 seeds each" in page
+    refused = command(variants_workspace, "study.importance", "--study", "small")
     assert refused.returncode == 2
-    assert "compares arms" in refused.stderr
+    assert "compares variants" in refused.stderr
 
 
 def test_a_study_of_version_0_2_keeps_its_hash() -> None:
-    """As it was before there were arms, other temporal modules and hard category weights."""
+    """As it was before there were variants, other temporal modules and hard category weights."""
     file = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY))
     kept = file.determinants()
-    assert not {"arms", "seeds", "source"} & kept.keys()
+    assert not {"variants", "seeds", "source"} & kept.keys()
     assert not {"temporal", "category_weights"} & kept["model"].keys()
 
 
 def test_a_search_that_was_not_asked_so_is_refused() -> None:
-    search = ArmSearch(["a", "b"])
-    with pytest.raises(ValueError, match="no arm 'c'"):
+    search = VariantSearch(["a", "b"])
+    with pytest.raises(ValueError, match="no variant 'c'"):
         search.restore({"arm": "c", "replicate": 0})
 
 
-def transfer(desk: Desk) -> list[object]:
+def transfer(workspace: Workspace) -> list[object]:
     """The arguments of a small transfer between two synthetic data sets."""
-    source, target = desk.folder / "one.yaml", desk.folder / "other.yaml"
+    source, target = workspace.folder / "one.yaml", workspace.folder / "other.yaml"
     source.write_text(SMALL_STUDY)
     target.write_text(SMALL_STUDY.replace("ucf-like", "xd-like"))
     return [
         *("--source", source, "--target", target, "--seeds", "2", "--name", "carried"),
         *("--set", "train.epochs=2", "--set", "train.lr=1e-3", "--set", "model.d_proj=8"),
-        *("--stores", desk.stores, "--tracking-uri", "none", "--workers", "2"),
+        *("--stores", workspace.stores, "--tracking-uri", "none", "--workers", "2"),
     ]
 
 
 @pytest.mark.slow
 def test_a_transfer_goes_on_with_more_seeds_and_can_be_proved(tmp_path: Path, stores: Path) -> None:
-    desk = Desk(tmp_path, stores)
-    arguments = transfer(desk)
-    first = command(desk, "study.transfer", *arguments)
+    workspace = Workspace(tmp_path, stores)
+    arguments = transfer(workspace)
+    first = command(workspace, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
     records = read_study(tmp_path / "runs" / "carried").records
-    more = command(desk, "study.transfer", *arguments, "--seeds", "3")
+    more = command(workspace, "study.transfer", *arguments, "--seeds", "3")
     assert more.returncode == 0, more.stdout + more.stderr
     assert "over 3 seeds" in more.stdout
     assert read_study(tmp_path / "runs" / "carried").records[:6] == records
-    proof = command(desk, "study.verify", "--study", "carried", "--stores", stores, "--sample", "9")
+    proof = command(
+        workspace, "study.verify", "--study", "carried", "--stores", stores, "--sample", "9"
+    )
     assert proof.returncode == 0, proof.stdout + proof.stderr
 
 
 def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Path) -> None:
     """The real command on two synthetic data sets."""
-    desk = Desk(tmp_path, stores)
-    arguments = transfer(desk)
-    first = command(desk, "study.transfer", *arguments)
+    workspace = Workspace(tmp_path, stores)
+    arguments = transfer(workspace)
+    first = command(workspace, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Test AP over 2 seeds" in first.stdout
     assert "Which source category sees which target class" in first.stdout
-    studied = read_study(tmp_path / "runs" / "carried")
-    by_arm = {(r.params["arm"], r.params["replicate"]): r for r in studied.records}
-    assert len(by_arm) == 6
-    assert len(by_arm["zero_shot", 0].curve) == 1
-    assert len(by_arm["full", 0].curve) == len(by_arm["frozen_core", 0].curve) == 2
-    assert by_arm["full", 0].objective != by_arm["frozen_core", 0].objective
-    assert "train/cat" not in by_arm["zero_shot", 0].curve[0]
-    assert by_arm["frozen_core", 0].curve[0]["train/cat"] == 0
+    view = read_study(tmp_path / "runs" / "carried")
+    by_variant = {(r.params["arm"], r.params["replicate"]): r for r in view.records}
+    assert len(by_variant) == 6
+    assert len(by_variant["zero_shot", 0].curve) == 1
+    assert len(by_variant["full", 0].curve) == len(by_variant["frozen_core", 0].curve) == 2
+    assert by_variant["full", 0].objective != by_variant["frozen_core", 0].objective
+    assert "train/cat" not in by_variant["zero_shot", 0].curve[0]
+    assert by_variant["frozen_core", 0].curve[0]["train/cat"] == 0
     checkpoint = tmp_path / "runs" / "carried_source" / "checkpoints" / "trial-0000.safetensors"
     content = bytearray(checkpoint.read_bytes())
     content[-1] ^= 1
     checkpoint.write_bytes(content)
-    changed_source = command(desk, "study.transfer", *arguments)
+    changed_source = command(workspace, "study.transfer", *arguments)
     assert changed_source.returncode == 2
     assert "begun with other settings" in changed_source.stderr
 
@@ -189,7 +200,7 @@ def test_what_cannot_carry_over_is_said_before_anything_runs(tmp_path: Path, sto
     source.write_text(SMALL_STUDY)
     target.write_text(SMALL_STUDY)
     found = command(
-        Desk(tmp_path, stores),
+        Workspace(tmp_path, stores),
         "study.transfer",
         *("--source", source, "--target", target, "--stores", stores, "--tracking-uri", "none"),
         *("--set-source", "model.d_emb=8"),
@@ -199,11 +210,13 @@ def test_what_cannot_carry_over_is_said_before_anything_runs(tmp_path: Path, sto
     assert not (tmp_path / "runs").exists()
 
 
-def command(desk: Desk, module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def command(
+    workspace: Workspace, module: str, *arguments: object
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=desk.folder,
-        env=desk.environment(),
+        cwd=workspace.folder,
+        env=workspace.environment(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,4 +1,4 @@
-"""Means, intervals and paired differences of arms, against numbers worked out by hand."""
+"""Means, intervals and paired differences of variants, against numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from study.analysis.paired import OBJECTIVE, arm_results, compared, t_interval, values_of
+from study.analysis.paired import OBJECTIVE, compared, t_interval, values_of, variant_results
 from study.ledger.records import TrialRecord, TrialResult
 
 
 def trial(
-    number: int, arm: str, replicate: int, value: float | None, **more: object
+    number: int, variant: str, replicate: int, value: float | None, **more: object
 ) -> TrialRecord:
-    params = {"arm": arm, "replicate": replicate}
+    params = {"arm": variant, "replicate": replicate}
     record = TrialRecord(number, f"x/{number}", params, 0, "RUNNING")
     state = "FAILED" if value is None else "COMPLETE"
     metrics = {} if value is None else {"selected/test/auc": value / 2}
@@ -35,7 +35,7 @@ def test_an_interval_by_hand() -> None:
 
 def test_differences_are_taken_in_pairs_of_one_seed() -> None:
     values = {"a": {0: 0.80, 1: 0.70, 2: 0.90}, "b": {0: 0.82, 1: 0.73, 2: 0.91, 3: 0.1}}
-    base, other = arm_results(values, "a")
+    base, other = variant_results(values, "a")
     assert base.difference is None
     assert other.difference is not None
     assert other.difference.value == pytest.approx(0.02)
@@ -65,13 +65,15 @@ def test_what_may_be_said() -> None:
         "worse": {0: 0.40, 1: 0.41, 2: 0.425},
         "like": {0: 0.52, 1: 0.50, 2: 0.525},
     }
-    text = compared(arm_results(values, "base"), "test AUC", {"better": "the better"})
+    text = compared(variant_results(values, "base"), "test AUC", {"better": "the better"})
     assert text.startswith("Test AUC over 3 seeds: the better (+0.1017 [")
     assert "lies above base" in text
     assert "worse (-0.0983" in text
     assert "lies below base" in text
     assert "like (+0.0050" in text
     assert text.endswith("cannot be told from base.")
-    one = {arm: {0: row[0]} for arm, row in values.items()}
-    assert "one seed" in compared(arm_results(one, "base"), "test AUC", {})
-    assert "no two arms" in compared(arm_results({"base": {0: 0.5}}, "base"), "test AUC", {})
+    one = {variant: {0: row[0]} for variant, row in values.items()}
+    assert "one seed" in compared(variant_results(one, "base"), "test AUC", {})
+    assert "no two variants" in compared(
+        variant_results({"base": {0: 0.5}}, "base"), "test AUC", {}
+    )
