@@ -4,24 +4,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test faults lint format bench clean help
+.PHONY: study test pytest faults lint format bench clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-$(READY): requirements.lock
+$(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: $(PYTHON) is older than 3.11; say make PYTHON=python3.11" >&2; exit 2; }
 	@echo "installing into $(VENV): a minute or more, by the network"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 study: $(READY)  ## set up, and run a small real study on the embedded synthetic data
 	$(BIN)/python -m study.run --space search_spaces/demo.yaml
 
-test: $(READY) lint  ## set up, and run the linters and all tests (data sets: REFINEVAD_DATA=folder)
-	$(BIN)/python -m pytest
+test: $(READY)  ## set up, and run the linters and all tests (data sets: REFINEVAD_DATA=folder)
+	$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: $(READY)  ## run all tests but the slow ones, two at once
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 faults: $(READY)  ## kill, corrupt and fill everything a study stands on; writes benchmarks/results/faults.md
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" \

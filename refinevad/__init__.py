@@ -8,4 +8,5 @@ refinevad.train``); a noun is the library behind it (``data``, ``trainer``, ``ev
 Nothing here imports torch: the command lines answer ``--help`` and a mistake in a file at once.
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
+"""The one place of the version."""

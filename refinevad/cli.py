@@ -10,10 +10,12 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from refinevad import __version__
 from refinevad.config.training import Runtime
 from refinevad.errors import InputError, Stopped
 
@@ -42,6 +44,73 @@ def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) 
         traceback.print_exc()
         status = 1
     sys.exit(status)
+
+
+_umbrella: str | None = None
+"""The console command that runs a module of its package, such as ``refinevad-study``."""
+
+
+def program(module: str) -> str:
+    """How the user called a command: ``python -m study.run`` or ``refinevad-study run``."""
+    if _umbrella is None:
+        return f"python -m {module}"
+    return f"{_umbrella} {module.rpartition('.')[2]}"
+
+
+def umbrella(name: str, package: str, commands: Mapping[str, str], argv: list[str]) -> int | None:
+    """Runs one of a package's commands by its name, or lists them.
+
+    Args:
+        name: Of the console command.
+        package: Whose modules the commands are.
+        commands: Module -> what it does, in a line.
+        argv: Words after the console command.
+    """
+    global _umbrella
+    called = name if Path(sys.argv[0]).stem == name else f"python -m {package}"
+    width = max(map(len, commands))
+    listed = "\n".join(f"  {command:{width}}  {text}" for command, text in commands.items())
+    parser = argparse.ArgumentParser(
+        prog=called,
+        usage=f"{called} COMMAND … (each has --help)",
+        description=f"commands:\n{listed}",
+        epilog="All knobs of a study file, their defaults and reasons: refinevad train --help; "
+        "for an editor: refinevad-study schema",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--completion",
+        choices=["bash", "zsh", "tcsh"],
+        help="print the shell's completion script, to be sourced or put where the shell looks",
+    )
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    _umbrella = called if called == name else None
+    if args.completion:
+        print(_completion(name, package, commands, args.completion))
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 0
+    if args.command not in commands:
+        raise InputError(f"no command {args.command!r}; known: {', '.join(commands)}")
+    status: int | None = import_module(f"{package}.{args.command}").main(args.rest)
+    return status
+
+
+def _completion(name: str, package: str, commands: Mapping[str, str], shell: str) -> str:
+    import shtab
+
+    whole = argparse.ArgumentParser(prog=name)
+    whole.add_argument("--version", action="store_true", help="print the version")
+    parts = whole.add_subparsers()
+    for command, text in commands.items():
+        own = import_module(f"{package}.{command}").parser()
+        parts.add_parser(command, parents=[own], add_help=False, help=text, description=text)
+    script: str = shtab.complete(whole, shell=shell)
+    return script
 
 
 def printable(text: str) -> str:

@@ -23,7 +23,7 @@ from refinevad.run_config import load_config
 
 def main(argv: list[str]) -> None:
     """Scores the test set and prints its metrics."""
-    args = _parse(argv)
+    args = parser().parse_args(argv)
     config = load_config(args.config, args.set)
     runtime = runtime_of(args)
 
@@ -58,9 +58,10 @@ def main(argv: list[str]) -> None:
 _ZERO_SHOT = "the model knows other categories than these data: scores need none"
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m refinevad.evaluate",
+        prog=cli.program("refinevad.evaluate"),
         description="Scores the test videos of a data set with a checkpoint, and prints frame "
         "metrics beside those of a scorer that knows only the video's label.",
     )
@@ -74,7 +75,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     cli.add_config_arguments(parser)
     add_runtime_arguments(parser, precision=False)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    return parser.parse_args(argv)
+    return parser
 
 
 def _report(facts: dict[str, Any], store: Store) -> str:

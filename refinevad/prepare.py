@@ -9,10 +9,10 @@ from refinevad.data import Store, prepare
 from refinevad.run_config import load_config
 
 
-def main(argv: list[str]) -> None:
-    """Packs the data section of a study file, and says what is in the store."""
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m refinevad.prepare",
+        prog=cli.program("refinevad.prepare"),
         description="Checks a data set (lists, features, annotations) and packs it into one "
         "memory-mapped store. Does nothing when the store is up to date.",
     )
@@ -22,7 +22,12 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="read the whole store and compare it with its fingerprint",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    """Packs the data section of a study file, and says what is in the store."""
+    args = parser().parse_args(argv)
     config = load_config(args.config, args.set)
     store = prepare(config.data, args.stores)
     if args.verify:

@@ -35,7 +35,7 @@ _EXTRACTION = re.compile(r"(__\d+|_i3d|_emb|_languagebind)$")
 
 def main(argv: list[str]) -> None:
     """Scores a video, writes `<video>.csv` and `<video>.png`."""
-    args = _parse(argv)
+    args = parser().parse_args(argv)
     runtime = runtime_of(args)
     video = args.features.stem
     events = _events(args.annotations, video) if args.annotations else None
@@ -87,9 +87,10 @@ def _categories(probs: Array | None, meta: Meta) -> str:
     return f"most likely categories: {listed}"
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m refinevad.score",
+        prog=cli.program("refinevad.score"),
         description="Scores one video from its features: a CSV with a row per snippet of "
         f"{SNIPPET_FRAMES} frames, and a picture of the curve.",
     )
@@ -144,7 +145,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="folder of the CSV and the PNG (default: runs/score)",
     )
     add_runtime_arguments(parser, precision=False)
-    return parser.parse_args(argv)
+    return parser
 
 
 def _fps(text: str) -> float:

@@ -48,7 +48,7 @@ LOSS_TITLES = {"loss": "weighted sum", "mil": "MIL", "cat": "category", "gmm": "
 
 def main(argv: list[str]) -> int:
     """Trains, writes the results, prints a table. Returns 1 where the run diverged."""
-    args = _parse(argv)
+    args = parser().parse_args(argv)
     config = load_config(args.config, args.set)
     _note_searched(args, config)
     objective = _objective(args.metric, args.split)
@@ -87,9 +87,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m refinevad.train",
+        prog=cli.program("refinevad.train"),
         description="Trains a detector once and evaluates it on the test set.\nA second run with "
         "the same file, seed and kind of hardware gives the same bits.",
         epilog=_fields(),
@@ -117,7 +118,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         'does; results then say "selected on test" (default: val)',
     )
     add_runtime_arguments(parser, precision=True)
-    return parser.parse_args(argv)
+    return parser
 
 
 def _note_searched(args: argparse.Namespace, config: Config) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str]) -> int:
     """Returns 1 where the trials cannot say anything."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from rich.console import Console
 
     from study.tracking import tracking_address
@@ -103,9 +103,10 @@ def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.importance",
+        prog=cli.program("study.importance"),
         description="Says which hyperparameters matter, with 95% intervals, beside a column of "
         "noise, and whether the trials can tell at all. Writes tables and pictures into the "
         "study's folder, and shows them in MLflow. May run beside the study.",

@@ -41,7 +41,7 @@ _OF_MODELS = {"classifier", "detection", "tsne", "curves", "bars"}
 
 def main(argv: list[str]) -> int:
     """Returns 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from rich.console import Console
 
     from refinevad.data import prepare
@@ -159,9 +159,10 @@ def _cards(table: str, studies: Mapping[str, StudyView], store: Store) -> list[C
     return model_cards(table, studies["ablation"], store)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.paper",
+        prog=cli.program("study.paper"),
         description="Makes the paper's tables and figures from runs on your data, with intervals "
         "over seeds. Started again, it goes on.",
         epilog="tables:\n" + "\n".join(f"  {name:11} {text}" for name, text in TABLES.items()),

@@ -28,9 +28,10 @@ from study.tracking.process import (
 )
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.publish",
+        prog=cli.program("study.publish"),
         description="Shows a study's ledger in MLflow: whatever MLflow does not show yet is added. "
         "Safe to repeat and to interrupt.",
     )
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from study.ledger.reader import LedgerReader
 
     folder = study_folder(args)

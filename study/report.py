@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str]) -> int:
     """Writes the page; a study without a result has one as well."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from rich.console import Console
 
     from refinevad.cli import SYNTHETIC
@@ -112,9 +112,10 @@ def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.report",
+        prog=cli.program("study.report"),
         description="Writes one self-contained HTML page: what the study found, which "
         "hyperparameters matter, how it was obtained. Works for a running or a failed study too.",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str]) -> int:
     """Returns 1 where no trial has a result, 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from rich.console import Console
 
     from study.config.load import load_study
@@ -135,9 +135,10 @@ def _without_trials(argv: list[str]) -> list[str]:
     return kept
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.run",
+        prog=cli.program("study.run"),
         description="Runs a hyperparameter study; started again, resumes it; with more trials, "
         "extends it. The same file and seed give the same trials at any number of workers.",
     )

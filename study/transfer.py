@@ -37,7 +37,7 @@ VARIANTS = {
 
 def main(argv: list[str]) -> int:
     """Returns 1 where a model of the source has no checkpoint, 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from rich.console import Console
 
     from refinevad.data import prepare
@@ -170,9 +170,10 @@ def _conclude(
     say(console, f"next:\n  python -m study.report --study {folder}   # one page with both")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.transfer",
+        prog=cli.program("study.transfer"),
         description="Says what carries over from one data set to another: training on the target, "
         "with frozen categories of the source, and none at all. Started again, it goes on.",
     )

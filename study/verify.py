@@ -53,7 +53,7 @@ class _Report:
 
 def main(argv: list[str]) -> int:
     """Returns 1 where anything differs."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from rich.console import Console
 
     from study.ledger.study import read, recorded_file
@@ -149,9 +149,10 @@ def _digest(text: str) -> str:
     return text.lower()
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.verify",
+        prog=cli.program("study.verify"),
         description="Proves a study: asks all its trials again from its file, seed and results, "
         "trains some of them again, and compares every bit with the ledger. Reads only; a running "
         "or interrupted study is verified as far as it went. Exits 1 where anything differs.",

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from study.run import _parser
+from study.run import parser
 from tests.support.workspace import REPOSITORY
 
 CLUSTER = REPOSITORY / "cluster"
@@ -88,7 +88,7 @@ def test_the_dashboard_is_not_served_to_others(name: str) -> None:
 def test_every_command_names_flags_and_files_there_are() -> None:
     assert len(commands()) == 3
     for command in commands():
-        args = _parser().parse_args(shlex.split(command))
+        args = parser().parse_args(shlex.split(command))
         assert (REPOSITORY / args.space).is_file()
         assert args.address == "auto"
 
@@ -111,7 +111,7 @@ def test_the_ledger_outlives_the_head() -> None:
     (claim,) = (v["persistentVolumeClaim"]["claimName"] for v in head["volumes"])
     assert claim == volume["metadata"]["name"]
     (mount,) = head["containers"][0]["volumeMounts"]
-    args = _parser().parse_args(shlex.split(job["spec"]["entrypoint"])[3:])
+    args = parser().parse_args(shlex.split(job["spec"]["entrypoint"])[3:])
     assert args.runs.is_relative_to(mount["mountPath"])
     assert args.stores.is_relative_to(mount["mountPath"])
     assert mount["name"] == head["volumes"][0]["name"]
