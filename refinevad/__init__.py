@@ -1,12 +1,49 @@
-"""RefineVAD (arXiv 2511.13204): weakly-supervised video anomaly detection, as a library.
+"""RefineVAD (arXiv 2511.13204) and other weakly-supervised video anomaly detectors, as a library.
 
-A module named by a verb is a command (``prepare``, ``train``, ``evaluate``, ``score``: ``python -m
-refinevad.train``); a noun is the library behind it (``data``, ``trainer``, ``evaluation``,
-``scoring``, …). What commands share is ``cli`` (exit codes, flags of the configuration) and
-``command`` (flags of the arithmetic, tables).
+Commands (``prepare``, ``train``, ``evaluate``, ``score``) lie loose in the package: ``python -m
+refinevad.train``, or ``refinevad train``. The names below are the Python API (``refinevad.api``);
+everything else may change.
 
 Nothing here imports torch: the command lines answer ``--help`` and a mistake in a file at once.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refinevad.api import (
+        Config,
+        TrainedDetector,
+        VideoScore,
+        evaluate_detector,
+        load_checkpoint,
+        load_config,
+        prepare_data,
+        score_video,
+        train_detector,
+    )
+
 __version__ = "0.4.0"
 """The one place of the version."""
+
+__all__ = [
+    "Config",
+    "TrainedDetector",
+    "VideoScore",
+    "__version__",
+    "evaluate_detector",
+    "load_checkpoint",
+    "load_config",
+    "prepare_data",
+    "score_video",
+    "train_detector",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from refinevad import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

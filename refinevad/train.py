@@ -210,6 +210,7 @@ def _write(
     from refinevad.figures import save_png, training_curves
     from refinevad.models import checkpoint
     from refinevad.models.registry import detector_class
+    from refinevad.training.results import checkpoint_facts
 
     facts = {
         "objective": objective.model_dump(),
@@ -260,15 +261,7 @@ def _write(
         model=config.model,
         categories=store.categories,
         widths=store.widths,
-        extra={
-            **seeds,
-            "fingerprint": store.fingerprint,
-            "synthetic": store.synthetic,
-            "selected_epoch": result.selected_epoch,
-            "selection": result.selection,
-            "segments": config.data.segments,
-            "test_length": config.data.test_length,
-        },
+        extra=checkpoint_facts(result, config, store, seeds),
     )
 
 

@@ -32,12 +32,34 @@ CONFIGS: dict[str, type[DetectorConfig]] = {
 """``model.name`` -> the detector's section."""
 
 
+_REGISTERED: dict[str, type[Detector]] = {}
+"""Detectors of this process alone."""
+
+
+def register(detector: type[Detector]) -> type[Detector]:
+    """Makes a detector of another package known in this process; usable as a decorator.
+
+    Ray's workers are other processes: run its studies with the serial backend, or give it a line
+    in ``CONFIGS``.
+
+    Raises:
+        ValueError: There is another detector of that name.
+    """
+    name = detector.Config.model_fields["name"].default
+    if CONFIGS.setdefault(name, detector.Config) is not detector.Config:
+        raise ValueError(f"there is a detector {name!r} already; give yours another name")
+    _REGISTERED[name] = detector
+    return detector
+
+
 def detector_class(name: str) -> type[Detector]:
     """The class of a detector, from ``refinevad.models.<name>.model``; imports torch.
 
     Raises:
         KeyError: There is no such detector.
     """
+    if name in _REGISTERED:
+        return _REGISTERED[name]
     config = CONFIGS[name]
     module = import_module(f"refinevad.models.{name}.model")
     for found in vars(module).values():

@@ -29,7 +29,7 @@ from refinevad.evaluation.metrics import video_metrics
 from refinevad.evaluation.scores import Length, score_snippets, score_video, scoring_mode
 from refinevad.models import checkpoint
 from refinevad.models.base import Batch, Detector, FittedDetector, Prediction, Split, Task
-from refinevad.models.registry import CONFIGS, detector_class
+from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
 from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.run import start_run
@@ -72,10 +72,9 @@ class DetectorContract:
             assert default is None or isinstance(default, bool | int | float | str), name
 
     def test_it_has_a_readme_that_names_its_source(self, config: DetectorConfig) -> None:
-        if config.name not in CONFIGS:
-            return  # a detector of another package
         spec = importlib.util.find_spec(f"refinevad.models.{config.name}")
-        assert spec is not None
+        if spec is None:
+            return  # a detector of another package
         assert spec.origin is not None
         readme = (Path(spec.origin).parent / "README.md").read_text(encoding="utf-8")
         for head in README_HEADS:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from refinevad.data.store import Store
+    from refinevad.run_config import Config
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,18 @@ class RunResult:
     """Device, processor or GPU, precision, threads, torch's version."""
     selection: str
     """How the epoch was chosen: ``validation``, or ``selected on test``."""
+
+
+def checkpoint_facts(
+    result: RunResult, config: Config, store: Store, seeds: Mapping[str, int]
+) -> dict[str, Any]:
+    """Facts about a run that its checkpoint keeps in the header."""
+    return {
+        **seeds,
+        "fingerprint": store.fingerprint,
+        "synthetic": store.synthetic,
+        "selected_epoch": result.selected_epoch,
+        "selection": result.selection,
+        "segments": config.data.segments,
+        "test_length": config.data.test_length,
+    }

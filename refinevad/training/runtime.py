@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,18 @@ class Resolved:
         else:
             facts["processor"] = _processor()
         return facts
+
+
+@contextmanager
+def process_settings_kept() -> Iterator[None]:
+    """A block after which torch's threads and determinism are what the caller had."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def resolve_runtime(runtime: Runtime) -> Resolved:
