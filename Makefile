@@ -28,7 +28,7 @@ pytest: $(READY)  ## run all tests but the slow ones, two at once
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 faults: $(READY)  ## kill, corrupt and fill everything a study stands on; writes benchmarks/results/faults.md
-	$(BIN)/python -m pytest tests/faults -m "slow or not slow" \
+	TEST_BACKEND=ray $(BIN)/python -m pytest tests/faults -m "slow or not slow" \
 		--faults-table benchmarks/results/faults.md
 
 lint: $(READY)  ## ruff and mypy --strict

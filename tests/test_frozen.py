@@ -162,7 +162,8 @@ def test_a_ledger_resumes_verifies_and_publishes(name: str, tmp_path: Path) -> N
     (tmp_path / "study.yaml").write_text(text)
     shutil.copytree(FROZEN / name, tmp_path / "runs" / name)
     printed = run_module(
-        tmp_path, "study.run", "--space", "study.yaml", "--tracking-uri", "none", "--workers", "2"
+        tmp_path,
+        *("study.run", "--space", "study.yaml", "--tracking-uri", "none", "--backend", "serial"),
     )
     assert f"resuming {name}: " in printed
     table = (tmp_path / "runs" / name / "trials.csv").read_text()

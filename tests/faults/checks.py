@@ -21,7 +21,7 @@ def ends_undisturbed(
     Returns:
         What was checked, for the table.
     """
-    again = workspace.run("--workers", "2", *arguments, **env)
+    again = workspace.run("--workers", "1", *arguments, **env)
     assert digest_of(again) == undisturbed.digest
     return ended_undisturbed(workspace, undisturbed)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.table import Row, write_table
-from tests.support.small_data import study_text, write_data
-from tests.support.workspace import Undisturbed, Workspace, run_undisturbed
+from tests.support.small_data import study_text
+from tests.support.workspace import Workspace
 
 ROWS = pytest.StashKey[list[Row]]()
 
@@ -46,14 +46,6 @@ def fault(request: pytest.FixtureRequest) -> Fault:
     return noted
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The raw features of the small study."""
-    root = tmp_path_factory.mktemp("data")
-    write_data(root)
-    return root
-
-
 @pytest.fixture
 def workspace(tmp_path: Path, stores: Path, data: Path) -> Iterator[Workspace]:
     """A workspace with the small study; whatever a test leaves running is ended."""
@@ -63,19 +55,6 @@ def workspace(tmp_path: Path, stores: Path, data: Path) -> Iterator[Workspace]:
     for process in workspace.processes():
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-
-
-@pytest.fixture(scope="session")
-def calm(tmp_path_factory: pytest.TempPathFactory, stores: Path, data: Path) -> Workspace:
-    """A workspace whose study has run; not to be changed."""
-    folder = tmp_path_factory.mktemp("calm")
-    (folder / "small.yaml").write_text(study_text(data))
-    return Workspace(folder, stores)
-
-
-@pytest.fixture(scope="session")
-def undisturbed(calm: Workspace) -> Undisturbed:
-    return run_undisturbed(calm)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

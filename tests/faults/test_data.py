@@ -65,7 +65,7 @@ def test_the_store_changed(
 ) -> None:
     fault.done, spoil, repacked = FAULTS[what]
     fault.how = "after 2 results, with the driver stopped for that moment"
-    driver = own.start("--workers", "2")
+    driver = own.start("--workers", "1")
     wait_for_results(own, 2)
     driver.send_signal(signal.SIGSTOP)
     spoil(own)
@@ -79,7 +79,7 @@ def test_the_store_changed(
     assert not any(r.state == "FAILED" or r.attempts for r in records)
     fault.seen = f"exit 2 with {own.results()} results: {short(line, own)}"
     if not repacked:  # sizes are right: only its content betrays it
-        again = own.run("--workers", "2")
+        again = own.run("--workers", "1")
         assert again.returncode == 2
         assert "changed since it was packed" in only_line(again.stderr)
         shutil.rmtree(own.stores)
@@ -91,7 +91,7 @@ def test_packed_anew_with_other_data(
 ) -> None:
     fault.done = "a feature file replaced, and the store packed anew"
     fault.how = "by `refinevad.prepare` after 2 results, with the driver stopped meanwhile"
-    driver = own.start("--workers", "2")
+    driver = own.start("--workers", "1")
     wait_for_results(own, 2)
     driver.send_signal(signal.SIGSTOP)
     source = sorted((own.folder / "data" / "features").glob("*train*"))[0]
@@ -108,7 +108,7 @@ def test_packed_anew_with_other_data(
     output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 2, output
     line = only_line(output)
-    again = own.run("--workers", "2")
+    again = own.run("--workers", "1")
     assert again.returncode == 2
     assert "the data themselves: fingerprint was" in again.stderr
     fault.seen = f"exit 2: {short(line, own)}; again: exit 2, the fingerprint was another"
@@ -121,12 +121,12 @@ def test_damaged_between_two_sessions(
 ) -> None:
     fault.done = "a byte of the store flipped between two sessions"
     fault.how = "after `--trials 4`, keeping the file's size and time"
-    digest_of(own.run("--trials", "4", "--workers", "2"))
+    digest_of(own.run("--trials", "4", "--workers", "1"))
     path = features(own)
     times = path.stat()
     flip(path)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    again = own.run("--workers", "2")
+    again = own.run("--workers", "1")
     assert again.returncode == 2
     line = only_line(again.stderr)
     assert own.results() == 4

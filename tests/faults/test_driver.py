@@ -71,7 +71,7 @@ def test_killed_at_random_moments(
     draw = random.Random(SEED + chain)
     how, seen = [], []
     for kill in range(KILLS[chain]):
-        driver = workspace.start("--workers", "2")
+        driver = workspace.start("--workers", "1")
         if kill == 1:  # while Ray starts
             seconds, after = draw.uniform(0.5, 8), "the start"
         else:
@@ -98,12 +98,12 @@ def test_started_again_while_the_dead_drivers_workers_linger(
 ) -> None:
     fault.done = "kill -9, and the command given again at once"
     fault.how = "after 3 results; Ray's processes of the first session may still run"
-    first = workspace.start("--workers", "2")
+    first = workspace.start("--workers", "1")
     wait_for_results(workspace, 3)
     first.kill()
     first.wait()
     lingering = len(workspace.processes())
-    again = workspace.run("--workers", "2")
+    again = workspace.run("--workers", "1")
     assert digest_of(again) == undisturbed.digest
     nothing_left_running(workspace)
     fault.seen = f"{lingering} of its processes were there when the second began; none is left"

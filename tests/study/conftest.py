@@ -6,17 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workspace import SMALL_STUDY, Undisturbed, Workspace, run_undisturbed
+from tests.support.small_data import study_text
+from tests.support.workspace import Workspace
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, stores: Path) -> Workspace:
-    (tmp_path / "small.yaml").write_text(SMALL_STUDY)
+def workspace(tmp_path: Path, stores: Path, data: Path) -> Workspace:
+    (tmp_path / "small.yaml").write_text(study_text(data))
     return Workspace(tmp_path, stores)
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "small.yaml").write_text(SMALL_STUDY)
-    return run_undisturbed(Workspace(folder, stores))

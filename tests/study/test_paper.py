@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> tuple[Worksp
     folder = tmp_path_factory.mktemp("paper")
     (folder / "small.yaml").write_text(SMALL_STUDY)
     workspace = Workspace(folder, stores)
-    run = paper(workspace, *QUICK, "--workers", "2")
+    run = paper(workspace, *QUICK, "--backend", "serial")
     assert run.returncode == 0, run.stdout + run.stderr
     return workspace, run.stdout
 
@@ -70,7 +70,7 @@ def test_every_table_has_its_card(made: tuple[Workspace, str]) -> None:
 @pytest.mark.slow
 def test_all_tables(made: tuple[Workspace, str]) -> None:
     workspace, _ = made
-    run = paper(workspace, "all", "--workers", "2")
+    run = paper(workspace, "all", "--backend", "serial")
     assert run.returncode == 0, run.stdout + run.stderr
     cards = workspace.folder / "runs" / "paper" / "cards"
     assert {path.name.partition("_")[2] for path in cards.iterdir()} == set(TABLES)

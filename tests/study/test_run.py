@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -12,7 +13,10 @@ from ray.cluster_utils import Cluster
 
 from study.ledger.reader import LedgerReader
 from study.ledger.records import best, digest
-from tests.support.workspace import SMALL_STUDY, Undisturbed, Workspace, digest_of, wait_for_results
+from tests.support.workspace import TROUBLES, Undisturbed, Workspace, digest_of, wait_for_results
+
+SLOWLY = (TROUBLES, json.dumps({-1: "pauses"}))
+"""The real command, whose trials pause: else the study may just have ended."""
 
 
 @pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
@@ -26,7 +30,7 @@ def test_same_trials_at_any_worker_count(
 def test_killed_half_way_and_started_again_ends_the_same(
     workspace: Workspace, undisturbed: Undisturbed
 ) -> None:
-    driver = workspace.start("--workers", "2")
+    driver = workspace.start("--workers", "2", program=SLOWLY)
     wait_for_results(workspace, 4)
     driver.kill()
     driver.wait()
@@ -43,20 +47,20 @@ def test_killed_half_way_and_started_again_ends_the_same(
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
     workspace: Workspace, undisturbed: Undisturbed
 ) -> None:
-    driver = workspace.start("--workers", "2")
+    driver = workspace.start("--workers", "2", program=SLOWLY)
     wait_for_results(workspace, 2)
     os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to Ray's processes as well
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert "stopping" in output
-    assert f"python -m study.run --space {workspace.space}" in output
+    assert f"--space {workspace.space}" in output
     assert digest_of(workspace.run("--workers", "2")) == undisturbed.digest
 
 
 def test_more_trials_extend_the_study(workspace: Workspace, undisturbed: Undisturbed) -> None:
-    digest_of(workspace.run("--trials", "6", "--workers", "2"))
+    digest_of(workspace.run("--trials", "6", "--workers", "1"))
     first = LedgerReader(workspace.study).trials()
-    assert digest_of(workspace.run("--workers", "2")) == undisturbed.digest
+    assert digest_of(workspace.run("--workers", "1")) == undisturbed.digest
     extended = LedgerReader(workspace.study).trials()
     assert extended[:6] == first  # times included: these were not run again
     assert len(extended) == 10
@@ -65,20 +69,20 @@ def test_more_trials_extend_the_study(workspace: Workspace, undisturbed: Undistu
 def test_a_finished_study_is_not_run_again_and_a_changed_one_is_refused(
     workspace: Workspace,
 ) -> None:
-    assert digest_of(workspace.run("--trials", "2", "--workers", "2"))
-    again = workspace.run("--trials", "2", "--workers", "2")
+    assert digest_of(workspace.run("--trials", "2", "--workers", "1"))
+    again = workspace.run("--trials", "2", "--workers", "1")
     assert "all 2 trials have run already" in again.stdout
-    changed = yaml.safe_load(SMALL_STUDY)
+    changed = yaml.safe_load(workspace.space.read_text())
     changed["space"]["lr"]["log_uniform"] = [1e-4, 1e-2]
     workspace.space.write_text(yaml.safe_dump(changed))
-    refused = workspace.run("--trials", "2", "--workers", "2")
+    refused = workspace.run("--trials", "2", "--workers", "1")
     assert refused.returncode == 2
     assert "space.lr.log_uniform: was [1e-05, 0.1], is [0.0001, 0.01]" in refused.stderr
     assert "new name" in refused.stderr
 
 
 def test_a_second_driver_is_told_who_the_first_is(workspace: Workspace) -> None:
-    first = workspace.start("--workers", "1")
+    first = workspace.start("--backend", "serial", program=SLOWLY)
     wait_for_results(workspace, 1)
     second = workspace.run("--workers", "1")
     first.kill()
@@ -90,18 +94,18 @@ def test_a_second_driver_is_told_who_the_first_is(workspace: Workspace) -> None:
 def test_when_every_trial_takes_too_long_the_study_stops_with_that_reason(
     workspace: Workspace,
 ) -> None:
-    text = SMALL_STUDY.replace("trial_timeout: 5m", "trial_timeout: 0.05s")
+    text = workspace.space.read_text().replace("trial_timeout: 5m", "trial_timeout: 0.001s")
     workspace.space.write_text(text.replace("retries: 1", "retries: 0"))
-    run = workspace.run("--trials", "2", "--workers", "2")
+    run = workspace.run("--trials", "2", "--workers", "1")
     assert run.returncode == 1
-    assert "the first 2 trials all failed, the last with: timed out after 0.05 s" in run.stderr
+    assert "the first 2 trials all failed, the last with: timed out after 0.001 s" in run.stderr
     assert "Traceback" not in run.stderr
     records = LedgerReader(workspace.study).trials()
     assert [r.state for r in records] == ["RUNNING", "RUNNING"]
 
 
 def test_the_checkpoints_kept_are_those_of_the_best_trials(workspace: Workspace) -> None:
-    printed = digest_of(workspace.run("--workers", "2"))
+    printed = digest_of(workspace.run("--workers", "1"))
     records = LedgerReader(workspace.study).trials()
     assert digest(records) == printed
     ranked = sorted(records, key=lambda r: (-(r.objective or 0.0), r.number))
@@ -111,13 +115,13 @@ def test_the_checkpoints_kept_are_those_of_the_best_trials(workspace: Workspace)
 
 
 def test_nothing_is_left_per_trial_but_ledger_lines(workspace: Workspace) -> None:
-    digest_of(workspace.run("--trials", "4", "--workers", "2"))
+    digest_of(workspace.run("--trials", "4", "--workers", "1"))
     files = {p.name for p in workspace.study.iterdir()}
     assert files == {"journal.log", "owner.json", "study.yaml", "trials.csv", "checkpoints"}
 
 
 def test_mlflow_shows_the_study_with_its_trials_nested(workspace: Workspace) -> None:
-    run = workspace.run("--trials", "4", "--workers", "2", tracking="sqlite:///mlflow.db")
+    run = workspace.run("--trials", "4", "--workers", "1", tracking="sqlite:///mlflow.db")
     assert run.returncode == 0, run.stdout + run.stderr
     client = MlflowClient(f"sqlite:///{workspace.folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("small")

@@ -130,7 +130,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Path:
     workspace = Workspace(tmp_path_factory.mktemp("ran"), stores)
     workspace.space.write_text(STUDY)
     (workspace.study.parent / "digest").parent.mkdir()
-    (workspace.study.parent / "digest").write_text(digest_of(workspace.run("--workers", "2")))
+    (workspace.study.parent / "digest").write_text(digest_of(workspace.run("--workers", "1")))
     return workspace.study
 
 
@@ -762,7 +762,7 @@ def test_through_all_its_sessions_a_study_is_verified(
         assert verify.main([*command, *arguments]) == 0, capsys.readouterr().out
         return capsys.readouterr().out
 
-    driver = workspace.start("--workers", "2", "--trials", "4")
+    driver = workspace.start("--workers", "1", "--trials", "4")
     wait_for_results(workspace, 1)
     assert "so far" in verified()  # while it runs
     os.killpg(driver.pid, signal.SIGINT)
@@ -771,9 +771,9 @@ def test_through_all_its_sessions_a_study_is_verified(
     assert "so far" in said
     assert "sealed at the end of 1 session" in said
 
-    short = digest_of(workspace.run("--workers", "2", "--trials", "4"))
+    short = digest_of(workspace.run("--workers", "1", "--trials", "4"))
     assert "verified: nothing differs\n" in verified("--digest", short)
-    driver = workspace.start("--workers", "2")
+    driver = workspace.start("--workers", "1")
     wait_for_results(workspace, 5)
     driver.kill()
     driver.communicate(timeout=60)

@@ -6,24 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-STUDY = """
-study: {{name: small, trials: 10, seed: 7}}
-objective: {{metric: ap, split: val}}
-search: {{space_filling: 4, window: 4}}
-pruning: {{percentile: 40, warmup_epochs: 1, after_trials: 3}}
-execution: {{threads: 1, retries: 1, trial_timeout: 5m, precision: fp32, keep_checkpoints: 2}}
-data:
+from tests.support.workspace import SMALL_STUDY
+
+DATA = """data:
   taxonomy: ucf
   annotations: {root}/annotations.txt
   segments: 8
   visual: {{layout: csv, root: {root}, train_list: train.csv, test_list: test.csv}}
-model: {{d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2}}
-train: {{batch_size: 16}}
-space:
-  d_proj: {{choice: [4, 8]}}
-  lambda_cat: {{log_uniform: [0.01, 2.0]}}
-  lr: {{log_uniform: [1.0e-5, 1.0e-1]}}
-  epochs: {{int: [2, 4]}}
 """
 
 KINDS = ("Normal", "Arson", "Normal", "Fighting")
@@ -53,6 +42,8 @@ def write_data(root: Path) -> None:
     (root / "annotations.txt").write_text("\n".join(annotations) + "\n")
 
 
-def study_text(root: Path) -> str:
-    """The study file on the data in ``root``."""
-    return STUDY.format(root=root)
+def study_text(root: Path, text: str = SMALL_STUDY) -> str:
+    """A study file on the data in ``root`` instead of the synthetic ones."""
+    synthetic = "data: {synthetic: ucf-like}\n"
+    assert synthetic in text
+    return text.replace(synthetic, DATA.format(root=root))

@@ -30,6 +30,7 @@ space:
 """
 """A study small enough to run for real, many times."""
 
+TROUBLES = "tests.faults.troubles"
 RUN = ("study.run",)
 """The command; the saboteur of tests/faults takes its place."""
 
@@ -54,10 +55,13 @@ class Workspace:
         return self.study / "journal.log"
 
     def command(self, *arguments: str, program: Sequence[str] = RUN) -> list[str]:
+        """The command line. One worker, or none that is named, is the serial backend unless
+        $TEST_BACKEND says ray: a test that claims something about Ray has two workers, or says
+        ``--backend ray``."""
         return [
             *(sys.executable, "-m", *program, "--space", str(self.space)),
             *("--stores", str(self.stores)),
-            *arguments,
+            *_in_process(arguments, program),
         ]
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -111,6 +115,22 @@ class Workspace:
         return found
 
 
+def _in_process(arguments: Sequence[str], program: Sequence[str]) -> Sequence[str]:
+    words = list(arguments)
+    workers = words[words.index("--workers") + 1] if "--workers" in words else "1"
+    if (
+        workers != "1"
+        or {"--backend", "--address"} & set(words)
+        or os.environ.get("TEST_BACKEND") == "ray"
+        or program[0] == TROUBLES  # which may end the worker
+    ):
+        return words
+    if "--workers" in words:
+        at = words.index("--workers")
+        words = words[:at] + words[at + 2 :]
+    return [*words, "--backend", "serial"]
+
+
 class Undisturbed(NamedTuple):
     """What a study gives when nothing happens to it."""
 
@@ -138,6 +158,6 @@ def wait_for_results(workspace: Workspace, count: int) -> None:
 
 
 def run_undisturbed(workspace: Workspace) -> Undisturbed:
-    """The study of a fresh workspace, run once with one worker and no trouble."""
-    digest = digest_of(workspace.run("--workers", "1"))
+    """The study of a fresh workspace, run once without Ray and without trouble."""
+    digest = digest_of(workspace.run("--backend", "serial"))
     return Undisturbed(digest, (workspace.study / "trials.csv").read_text())
