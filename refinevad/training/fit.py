@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from refinevad.config.training import ObjectiveConfig, Runtime
-from refinevad.models.base import FittedDetector, Split, Task
+from refinevad.models.base import Detector, FittedDetector, Split, Task
 from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
-from refinevad.training.judge import Judge
 from refinevad.training.random_state import RandomState
-from refinevad.training.results import EpochRecord, RunResult
-from refinevad.training.runtime import resolve_runtime
+from refinevad.training.single_epoch import SingleEpochRun
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
 
 
-class FitRun:
-    """A run of a detector that is fitted in one go.
-
-    Args:
-        store: Packed data.
-        config: What to fit.
-        seed: Decides every random draw.
-        split_seed: Decides which videos are held out.
-        objective: What the run is judged by.
-        runtime: Device, threads; scores are float32.
-
-    Raises:
-        InputError: The data cannot be split, or there is no such device.
-    """
+class FitRun(SingleEpochRun):
+    """A run of a detector that is fitted in one go; ``seed`` decides every random draw."""
 
     def __init__(
         self,
@@ -46,46 +32,33 @@ class FitRun:
         objective: ObjectiveConfig,
         runtime: Runtime,
     ) -> None:
-        self._runtime = resolve_runtime(runtime)
-        self._runtime.apply()
-        self._judge = Judge(
-            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
-        )
+        super().__init__(store, config, split_seed=split_seed, objective=objective, runtime=runtime)
         self._seed = seed
+        task = Task(store.widths, store.categories)
         with RandomState(seed, self._runtime.device).active():
-            model = detector_class(config.model.name)(
-                config.model, Task(store.widths, store.categories)
-            )
+            model = detector_class(config.model.name)(config.model, task)
         assert isinstance(model, FittedDetector), "its config says so"
         self._model = model.to(self._runtime.device).eval()
-        self._record: EpochRecord | None = None
+        self._fitted = False
 
-    @property
-    def done(self) -> bool:
-        """Whether the detector was fitted."""
-        return self._record is not None
+    def _ready(self) -> Detector:
+        if not self._fitted:
+            with torch.inference_mode():
+                self._model.fit(self._split(), np.random.default_rng(self._seed))
+            self._fitted = True
+        return self._model
 
-    def run_epoch(self) -> EpochRecord:
-        """Fits the detector and evaluates it."""
-        started = time.perf_counter()
-        self._runtime.apply()
+    def _split(self) -> Split:
+        """The training part, or its normal videos where the detector learns from them alone."""
         judge = self._judge
-        training, labels = judge.training, judge.store.train.labels
+        videos, labels = judge.training, judge.store.train.labels
         if self._model.trained_on == "normal":
-            training = training[~np.asarray(labels[training]).any(axis=1)]
-        split = Split(
+            videos = videos[~np.asarray(labels[videos]).any(axis=1)]
+        return Split(
             judge.features,
-            torch.from_numpy(training),
-            torch.from_numpy(labels[training]).to(self._runtime.device),
+            torch.from_numpy(videos),
+            torch.from_numpy(labels[videos]).to(self._runtime.device),
         )
-        with torch.inference_mode():
-            self._model.fit(split, np.random.default_rng(self._seed))
-        metrics = judge.epoch_metrics(self._model)
-        self._record = judge.only_epoch(metrics, time.perf_counter() - started)
-        return self._record
 
-    def result(self) -> RunResult:
-        """The metrics and what was learnt."""
-        assert self._record is not None, "the run is not done"
-        state = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
-        return self._judge.only_result(self._model, self._record, state)
+    def _state(self) -> dict[str, Tensor]:
+        return {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}

@@ -9,7 +9,6 @@ import numpy as np
 from refinevad.config.training import ObjectiveConfig
 from refinevad.data.batches import validation_split
 from refinevad.data.device import train_features
-from refinevad.errors import InputError
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import (
     epoch_test_metrics,
@@ -18,7 +17,6 @@ from refinevad.evaluation.splits import (
     validation_metrics,
 )
 from refinevad.run_config import Config
-from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import Resolved
 
 if TYPE_CHECKING:
@@ -89,32 +87,3 @@ class Judge:
         """Frame metrics of the test set, and those of the video-label baseline."""
         scores = score_test(model, self.store, length=self.config.data.test_length)
         return floor_metrics(self.store) | test_metrics(scores, self.store)
-
-    def only_epoch(self, metrics: dict[str, float], seconds: float) -> EpochRecord:
-        """The record of a run that has one epoch.
-
-        Raises:
-            InputError: ``metrics`` is empty: a score is not finite.
-        """
-        if not metrics:
-            raise InputError("the scores on these data are not finite")
-        return EpochRecord(1, metrics[self.metric], metrics, seconds)
-
-    def only_result(
-        self, model: Detector, record: EpochRecord, state: dict[str, Tensor] | None
-    ) -> RunResult:
-        """The result of a run that has one epoch, which is the selected one."""
-        found = record.metrics | self.test_metrics(model)
-        return RunResult(
-            state="complete",
-            diverged=False,
-            objective=record.objective,
-            selected_epoch=1,
-            last_objective=record.objective,
-            curve=[record],
-            selected=found,
-            last=found,
-            model_state=state,
-            hardware=self.runtime.hardware(),
-            selection=self.selection,
-        )

@@ -5,23 +5,20 @@ Both data sets need features of the same widths; categories may be others, and o
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.errors import InputError
 from refinevad.models.checkpoint import Meta, require_widths
 from refinevad.run_config import Config
-from refinevad.training.judge import Judge
-from refinevad.training.results import EpochRecord, RunResult
-from refinevad.training.runtime import resolve_runtime
+from refinevad.training.single_epoch import SingleEpochRun
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
     from refinevad.models.base import Detector
 
 
-class ZeroShotRun:
+class ZeroShotRun(SingleEpochRun):
     """A run that scores a detector of another data set on this one.
 
     Args:
@@ -54,28 +51,11 @@ class ZeroShotRun:
                 f"the checkpoint is of {meta.model.name}, the study trains {config.model.name}; "
                 "give both the same model.name"
             )
-        self._runtime = resolve_runtime(runtime)
-        self._runtime.apply()
-        self._judge = Judge(
-            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
-        )
+        super().__init__(store, config, split_seed=split_seed, objective=objective, runtime=runtime)
         self._model = source.to(self._runtime.device).eval()
-        self._record: EpochRecord | None = None
 
-    @property
-    def done(self) -> bool:
-        """Whether the detector was scored."""
-        return self._record is not None
+    def _ready(self) -> Detector:
+        return self._model
 
-    def run_epoch(self) -> EpochRecord:
-        """Scores what the objective is computed on."""
-        started = time.perf_counter()
-        self._runtime.apply()
-        metrics = self._judge.epoch_metrics(self._model)
-        self._record = self._judge.only_epoch(metrics, time.perf_counter() - started)
-        return self._record
-
-    def result(self) -> RunResult:
-        """The metrics; there are no new weights."""
-        assert self._record is not None, "the run is not done"
-        return self._judge.only_result(self._model, self._record, None)
+    def _state(self) -> None:
+        return None

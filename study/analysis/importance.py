@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 from optuna.distributions import BaseDistribution
+from sklearn.metrics import r2_score
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
@@ -290,13 +291,11 @@ def _surrogate_fit(
     truth = sample.objective[held]
     guess = np.concatenate(_on_all_cores(predict, range(FOLDS), done))
     rows = rng.integers(len(held), size=(1000, len(held)))
-    spread = [_r2(truth[r], guess[r]) for r in rows if np.ptp(truth[r]) > 0]
+    spread = [r2_score(truth[r], guess[r]) for r in rows if np.ptp(truth[r]) > 0]
     low, high = np.percentile(spread, [2.5, 97.5])
-    return SurrogateFit(Estimate(_r2(truth, guess), float(low), float(high)), len(held), evenly)
-
-
-def _r2(truth: Floats, guess: Floats) -> float:
-    return float(1 - np.mean((truth - guess) ** 2) / np.var(truth))
+    return SurrogateFit(
+        Estimate(r2_score(truth, guess), float(low), float(high)), len(held), evenly
+    )
 
 
 def _answer(

@@ -6,8 +6,8 @@ The curve is computed from the same results that the trial's parameters depend o
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
-from heapq import heappop, heappush
 from itertools import accumulate, repeat
 
 from study.config.sections import PruningSection
@@ -52,34 +52,21 @@ class StoppingRule:
 
 
 class _RunningPercentile:
-    """`numpy.percentile` of all values so far, to the bit, at a cost that hardly grows with them.
-
-    Two heaps hold the values below the percentile and those above it, the nearest on top.
-    """
+    """`numpy.percentile` of all values so far, to the bit."""
 
     def __init__(self, percentile: float) -> None:
         self._share = percentile / 100
-        self._below: list[float] = []  # negated: the largest on top
-        self._above: list[float] = []
+        self._values: list[float] = []  # sorted
 
     def add(self, value: float) -> None:
-        if self._below and value < -self._below[0]:
-            heappush(self._below, -value)
-        else:
-            heappush(self._above, value)
-        count = len(self._below) + len(self._above)
-        rank = int((count - 1) * self._share) + 1  # values up to the percentile
-        while len(self._below) < rank:
-            heappush(self._below, -heappop(self._above))
-        while len(self._below) > rank:
-            heappush(self._above, -heappop(self._below))
+        insort(self._values, value)
 
     def value(self) -> float:
-        low = -self._below[0]
-        if not self._above:
+        place = (len(self._values) - 1) * self._share
+        rank, part = int(place), place - int(place)
+        low, *above = self._values[rank : rank + 2]
+        if not above:
             return low
-        count = len(self._below) + len(self._above)
-        part = (count - 1) * self._share - (len(self._below) - 1)
-        between = self._above[0] - low
+        between = above[0] - low
         # As numpy interpolates: from the nearer end.
-        return low + between * part if part < 0.5 else self._above[0] - between * (1 - part)
+        return low + between * part if part < 0.5 else above[0] - between * (1 - part)
