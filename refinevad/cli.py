@@ -119,7 +119,7 @@ def printable(text: str) -> str:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--config``, ``--set`` and ``--stores``: read with ``studyfile.load_config``."""
+    """``--config``, ``--set`` and ``--stores``: read with ``run_config.load_config``."""
     parser.add_argument(
         "--config",
         type=Path,

@@ -32,7 +32,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packed features, shared by all desks."""
+    """Packed features, shared by all workspaces."""
     return tmp_path_factory.mktemp("stores")
 
 

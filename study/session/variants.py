@@ -94,7 +94,7 @@ def run_study(
 
     Args:
         console: Where it is told.
-        args: With the flags of :func:`study.folders.add_session_arguments`.
+        args: With the flags of :func:`study.cli.add_session_arguments`.
         command: Of the user, to be given again.
         file: The study.
         store: Its data.
