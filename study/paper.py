@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from refinevad import cli
 from refinevad.cli import positive
+from refinevad.errors import InputError
 from study.cli import add_session_arguments, study_named
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from refinevad.data import prepare
+    from refinevad.models.refinevad.config import RefineVADConfig
     from study.config.load import load_study
     from study.ledger.study import read_study
     from study.progress.output import Output
@@ -52,8 +54,15 @@ def main(argv: list[str]) -> int:
 
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     wanted = [table for table in TABLES if table in args.tables or "all" in args.tables]
+    space = load_study(args.space)
+    model = space.model
+    if not isinstance(model, RefineVADConfig):
+        raise InputError(
+            f"{args.space}: model.name is {model.name}; these are the tables of RefineVAD's paper. "
+            "Compare detectors with `variants:` (docs/models.md)"
+        )
     files = _files(args, wanted)
-    store = prepare(load_study(args.space).data, args.stores)
+    store = prepare(space.data, args.stores)
     for file in files.values():
         file.check_against(store.widths, args.space)
     if files and not args.from_study:

@@ -23,6 +23,7 @@ from study.cli import add_session_arguments, study_named
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from refinevad.config import DetectorConfig
     from refinevad.data import Store
     from study.config.study_file import StudyFile
     from study.config.variants import SourceSection
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> int:
     )
     stores = [prepare(source_file.data, args.stores)]
     # Checked before hours of training; the checkpoints are not there yet.
-    target = _target(args, name, like, source=_unknown(args.seeds))
+    target = _target(args, name, like, source=_unknown(args.seeds), detector=source_file.model)
     stores.append(prepare(target.data, args.stores))
     _require_compatible(source_file, target, stores, args)
     if not like:
@@ -71,7 +72,7 @@ def main(argv: list[str]) -> int:
     if not run_study(console, args, command, source_file, stores[0]):
         return cli.INTERRUPTED
     source = _checkpoints(args.runs / source_file.study.name, args.seeds)
-    target = _target(args, name, like, source=source)
+    target = _target(args, name, like, source=source, detector=source_file.model)
     if not run_study(console, args, command, target, stores[1]):
         return cli.INTERRUPTED
     _conclude(console, args, args.runs / name, source, stores)
@@ -79,15 +80,23 @@ def main(argv: list[str]) -> int:
 
 
 def _target(
-    args: argparse.Namespace, name: str, like: list[StudyView], source: SourceSection
+    args: argparse.Namespace,
+    name: str,
+    like: list[StudyView],
+    source: SourceSection,
+    detector: DetectorConfig,
 ) -> StudyFile:
+    """The comparison on the target; a detector without a CORE has no frozen one."""
     from study.session.variants import comparison_study
 
+    variants = dict(VARIANTS)
+    if "core" not in detector.transferable:
+        del variants["frozen_core"]
     return comparison_study(
         args.target,
         [*args.set, *args.set_target],
         name=name,
-        variants=VARIANTS,
+        variants=variants,
         seeds=args.seeds,
         like=like[-1] if like else None,
         source=source,
@@ -129,6 +138,13 @@ def _require_compatible(
             f"{args.source} has features {widths[0]}, {args.target} {widths[1]}: nothing carries "
             "over between features of another kind"
         )
+    if source.model.name != target.model.name:
+        raise InputError(
+            f"{args.source} trains {source.model.name}, {args.target} {target.model.name}; a "
+            "transfer needs one detector: --set model.name=…"
+        )
+    if "core" not in source.model.transferable:
+        return
     for field in ("d_model", "d_proj", "d_emb"):
         ours, theirs = getattr(source.model, field), getattr(target.model, field)
         if ours != theirs:

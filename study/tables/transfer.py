@@ -40,7 +40,9 @@ def transfer_card(view: StudyView) -> Card:
         reference="full",
         names=NAMES,
         paper={"paper, Table 4 (AP)": PAPER_XD} if on_xd else None,
-        note="The frozen variant takes category head and prototypes from a model of the source "
+        note=""
+        if "frozen_core" not in view.file.variants
+        else "The frozen variant takes category head and prototypes from a model of the source "
         "with the same seed number; everything else is trained on the target from the start, "
         "without the category loss.",
     )

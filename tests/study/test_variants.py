@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -222,3 +224,110 @@ def command(
         text=True,
         timeout=300,
     )
+
+
+DETECTORS = """
+study: {name: small, seed: 7}
+execution: {threads: 1, precision: fp32, keep_checkpoints: 8}
+data: {synthetic: ucf-like}
+model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2, d_proj: 8}
+train: {batch_size: 16, epochs: 2, lr: 1.0e-3}
+variants:
+  refinevad: {}
+  linear: {name: linear, lr: 3.0e-2}
+  deepmil: {name: deepmil, hidden: 16, fine_grained: true}
+  ocsvm: {name: ocsvm, components: 4, nu: 0.2}
+seeds: 2
+"""
+
+
+def test_detectors_are_compared_in_one_study_and_each_can_be_used(
+    tmp_path: Path, stores: Path, data: Path
+) -> None:
+    """One command trains, the others verify, evaluate and score, whatever the detector."""
+    workspace = Workspace(tmp_path, stores)
+    workspace.space.write_text(study_text(data, DETECTORS))
+    digest_of(workspace.run())
+    records = read_study(workspace.study).records
+    assert {r.params["arm"]: len(r.curve) for r in records} == {
+        "refinevad": 2, "linear": 2, "deepmil": 2, "ocsvm": 1,
+    }  # fmt: skip
+    pairs: dict[int, set[int]] = {r.params["replicate"]: set() for r in records}
+    for record in records:
+        pairs[record.params["replicate"]].add(record.seed)
+    assert [len(seeds) for seeds in pairs.values()] == [1, 1], "paired seeds"
+    proof = command(
+        workspace,
+        *("study.verify", "--study", "small", "--stores", stores, "--sample", "8"),
+    )
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+    assert "8 trials" in proof.stdout
+    report = command(workspace, "study.report", "--study", "small", "--tracking-uri", "none")
+    assert report.returncode == 0, report.stderr
+    for record in records[:4]:
+        path = workspace.study / "checkpoints" / f"trial-{record.number:04d}.safetensors"
+        config = workspace.study / "study.yaml"
+        found = command(
+            workspace,
+            *("refinevad.evaluate", "--checkpoint", path, "--config", config),
+            *("--stores", stores, "--json"),
+        )
+        assert found.returncode == 0, found.stderr
+        metrics = json.loads(found.stdout)["metrics"]
+        assert metrics["test/auc"] == pytest.approx(record.metrics["selected/test/auc"], abs=1e-6)
+    video = next((data / "features").glob("Arsontest*.npy"))
+    score = command(workspace, "refinevad.score", "--checkpoint", path, "--features", video)
+    assert score.returncode == 0, score.stderr
+    assert "most likely categories" not in score.stdout  # of the one-class SVM
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("name: linear,", "name: liner,", "there is no detector 'liner'; known: refinevad, linear"),
+        ("lr: 3.0e-2", "hidden: 4", "no setting of a variant of linear"),
+        ("nu: 0.2", "lr: 0.1", "ocsvm is fitted in one go"),
+        ("hidden: 16", "hidden: many", "'many' is not possible"),
+        ("name: linear, lr: 3.0e-2", "name: linear, start: frozen_core", "needs a source"),
+    ],
+)
+def test_a_wrong_setting_of_another_detector_is_named(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    assert old in DETECTORS
+    path = tmp_path / "s.yaml"
+    path.write_text(DETECTORS.replace(old, new))
+    with pytest.raises(InputError, match=re.escape(words)):
+        load_study(path)
+
+
+def test_a_detector_is_searched_like_refinevad(tmp_path: Path) -> None:
+    text = DETECTORS[: DETECTORS.index("variants:")].replace("seed: 7", "seed: 7, trials: 2")
+    text = text.replace("model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, "
+                        "injection_heads: 2, d_proj: 8}", "model: {name: deepmil}")  # fmt: skip
+    path = tmp_path / "s.yaml"
+
+    def load(space: str) -> StudyFile:
+        path.write_text(text.replace(", lr: 1.0e-3", "") + f"space: {{{space}}}\n")
+        return load_study(path)
+
+    file = load("hidden: {choice: [8, 16]}, lr: {log_uniform: [1.0e-4, 1.0e-2]}")
+    config = file.trial_config({"hidden": 8, "lr": 2e-3})
+    assert (config.model.name, config.model.hidden, config.train.lr) == ("deepmil", 8, 2e-3)  # type: ignore[attr-defined]
+    assert file.determinants()["model"]["name"] == "deepmil"
+    with pytest.raises(InputError, match="unknown hyperparameter; did you mean `hidden`"):
+        load("hiden: {choice: [8, 16]}")
+    with pytest.raises(InputError, match="a detector cannot be searched"):
+        load("name: {choice: [deepmil, linear]}")
+
+
+def test_arms_of_version_0_3_are_variants_and_keep_their_hash() -> None:
+    content = yaml.safe_load(VARIANTS)
+    new = StudyFile.model_validate(content)
+    content["arms"] = content.pop("variants")
+    old = StudyFile.model_validate(content)
+    assert old == new
+    assert old.hash("f") == new.hash("f")
+    assert list(old.determinants()["arms"]) == ["plain", "linear", "unshifted"]
+    with pytest.raises(ValueError, match="variants and arms are the same"):
+        StudyFile.model_validate(content | {"variants": {"one": {}}})
