@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.importance._ped_anova.scott_parzen_estimator import ScottParzenEstimator
 
+from study._private.optuna import scott_density
 from study.analysis.forest import Sample
 from study.space.encoding import Floats, Scale
 
@@ -73,6 +73,5 @@ def _density(
 ) -> Floats:
     counts = np.bincount(where, minlength=count)
     filled = np.flatnonzero(counts)
-    estimator = ScottParzenEstimator(filled, distribution, counts[filled].astype(float), 1.0)
-    density: Floats = estimator.pdf(np.arange(count)) + 1e-12
-    return density
+    seen = counts[filled].astype(float)
+    return scott_density(filled, seen, distribution, np.arange(count)) + 1e-12

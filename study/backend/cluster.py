@@ -25,12 +25,12 @@ os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
 
 import psutil
 import ray
-from ray._private import ray_constants
 from ray.exceptions import AuthenticationError
 
 import refinevad
 import study
 from refinevad.errors import InputError, Stopped
+from study._private.ray import on_loopback, silence_processes, started_processes
 
 _OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -43,11 +43,10 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
         Stopped: Ray does not start on this machine.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    # Ray would print what became of its processes, in pages; what it costs a trial, we say.
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    silence_processes()  # what one costs a trial, we say
     if address is None:
         try:
-            with _loopback():
+            with on_loopback():
                 ray.init(
                     address="local",  # also where RAY_ADDRESS is set or a cluster runs
                     num_cpus=workers * threads,
@@ -88,26 +87,6 @@ def _errors_into(file: IO[bytes]) -> Iterator[None]:
     finally:
         os.dup2(before, 2)
         os.close(before)
-
-
-@contextmanager
-def _loopback() -> Iterator[None]:
-    """Ray started meanwhile listens on 127.0.0.1 alone, as it does on Windows and macOS.
-
-    Its own argument for that is overridden by Ray on Linux.
-    """
-    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
-    variable = os.environ.get(name)
-    os.environ[name] = "0"  # for the processes it starts
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        if variable is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = variable
 
 
 def require_listener(address: str) -> None:
@@ -187,9 +166,7 @@ def kill_ray() -> None:
 
     Left alone, what outlives a part of Ray may take minutes to find out.
     """
-    node: Any = ray._private.worker._global_node
-    parents = [started.process.pid for group in node.all_processes.values() for started in group]
-    for pid in parents:
+    for pid in started_processes():
         with suppress(psutil.Error):  # it has ended already
             parent = psutil.Process(pid)
             for process in (*parent.children(recursive=True), parent):

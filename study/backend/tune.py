@@ -15,17 +15,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from study.backend import cluster  # first: it says to Ray how to start  # isort: skip
 from ray import cloudpickle, tune
-from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
-from ray.tune.execution import tune_controller
 from ray.tune.search import Searcher
 
 from refinevad.data.store import DamagedStore
+from study._private.ray import error_files, host_of, translate_actor_errors
 from study.backend.base import Backend, TrialSource, default_workers, reason_of
 from study.backend.interrupt import Interrupt
 from study.backend.store_on_node import offer
@@ -195,52 +193,42 @@ class _Reporter(_StaysHere, tune.Callback):
             segment.numbers[trial.trial_id],
             reason,
             out_of_gpu_memory=gpu_memory,
-            worker={"host": _host_of(trial)},
+            worker={"host": host_of(trial)},
         )
-
-
-def _host_of(trial: Any) -> str:
-    try:
-        return str(trial.get_ray_actor_ip() or "")
-    except RayError:  # its worker died before it could say; Tune would ask again, and end
-        trial._default_result_or_future = None
-        return ""
 
 
 class _KilledForMemory(RayActorError):
     """Ray's memory monitor has ended the worker before the kernel would have."""
 
 
-class _ActorManager(RayActorManager):
-    """Every way to lose a worker is a lost attempt of its trial.
+def _lost_worker(error: Exception) -> Exception:
+    """Every way to lose a worker, as one that Tune knows.
 
-    Tune knows two: the method raised, the actor died. Any other error, also that its worker was
+    It knows two: the method raised, the actor died. Any other error, also that its worker was
     killed because the node ran out of memory, it takes for its own and ends the study.
     """
-
-    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, OutOfMemoryError):
-            exception = _KilledForMemory(error_msg=str(exception))
-        elif isinstance(exception, RayError) and not isinstance(exception, RayTaskError):
-            exception = RayActorError(error_msg=str(exception))
-        super()._actor_task_failed(tracked_actor_task, exception)
+    if isinstance(error, OutOfMemoryError):
+        return _KilledForMemory(error_msg=str(error))
+    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        return RayActorError(error_msg=str(error))
+    return error
 
 
-tune_controller.RayActorManager = _ActorManager  # type: ignore[attr-defined]
+translate_actor_errors(_lost_worker)
 
 
 def _error_of(trial: Any) -> Exception | None:
-    """What Tune has just written down in our scratch folder (``trial.get_pickled_error`` looks
-    where it is copied to later)."""
+    """What Tune has just written down in our scratch folder."""
+    pickled, text = error_files(trial)
     try:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        error = cloudpickle.loads(pickled.read_bytes()) if pickled else None
     except Exception:  # none, or one that only its own process could read
         error = None
     if isinstance(error, Exception):
         return error
-    if trial.error_file is None:
+    if text is None:
         return None
-    lines = Path(trial.error_file).read_text(errors="replace").strip().splitlines()
+    lines = text.read_text(errors="replace").strip().splitlines()
     return RuntimeError(lines[-1]) if lines else None
 
 

@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 import ray
 
 from refinevad import cli
+from study._private.ray import raylet_socket
 from study.backend.cluster import kill_ray
 from study.backend.interrupt import Interrupt
 
@@ -43,8 +43,7 @@ def watching(
     """
     over = threading.Event()
     gcs: str = ray.get_runtime_context().gcs_address
-    node: Any = ray._private.worker._global_node
-    raylet = _connect(node.raylet_socket_name)
+    raylet = _connect(raylet_socket())
 
     patience = LOCAL_TIMEOUT_S if owns_ray else CLUSTER_TIMEOUT_S
     back = "" if owns_ray else " once the cluster is back"

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.storages.journal._storage import JournalOperation
 
 from refinevad.errors import InputError
 from refinevad.files import CannotWrite, write_all, write_whole
+from study._private.optuna import JournalOperation, forget_places
 
 JOURNAL = "journal.log"
 OWNER_FILE = "owner.json"
@@ -60,9 +60,7 @@ class BatchingJournal(JournalFileBackend):
                 yield _with_shared_keys(log)
         except OSError as error:  # it was moved away
             raise CannotWrite(self._path, error) from error
-        # Optuna keeps the place of every line; the next to be read is enough.
-        last, place = self._log_number_offset.popitem()
-        self._log_number_offset = {0: 0, last: place}
+        forget_places(self)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Appends whole lines, or nothing.

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
 from refinevad.errors import InputError
+from study._private.optuna import JournalOperation
 from study.ledger.journal import JOURNAL, whole_length
 
 Line = dict[str, Any]

@@ -63,7 +63,7 @@ class LedgerReader:
         studies = self._storage.get_all_studies()
         if not studies or "meta" not in studies[0].user_attrs:
             return False
-        self._study_id = studies[0]._study_id
+        self._study_id = self._storage.get_study_id_from_name(studies[0].study_name)
         self._load_meta()
         return True
 

@@ -92,7 +92,7 @@ class Ledger(LedgerReader):
     def _begin(self, meta: StudyMeta) -> None:
         studies = self._storage.get_all_studies()
         self._study_id = (
-            studies[0]._study_id
+            self._storage.get_study_id_from_name(studies[0].study_name)
             if studies
             else self._storage.create_new_study([StudyDirection.MAXIMIZE], meta.name)
         )

@@ -1,6 +1,8 @@
 """Optuna's TPE over arrays: the proposals of `optuna.samplers.TPESampler`, bit for bit, without
 its walk through every trial in Python.
 
+Where an Optuna has no such estimators, its public sampler is asked, and proposes the same.
+
 Asked through a study, the sampler visits the objects of all trials five times per proposal. Here
 trials are columns of one array, and Optuna's own estimators get the columns they would have been
 given. The density of the estimators costs time in proportion to the trials behind it; from
@@ -21,14 +23,17 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import RandomSampler, TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import default_gamma
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study._private import optuna as private
 from study.space.dimension import Params
 
 REMEMBERED = 1000
 """Ended trials behind the density of all but the best; of more, so many evenly spaced by number. A
 proposal then costs the same however long the study is. Up to here it is TPE's to the bit."""
+
+MOST_BEST = 25
+"""Trials that count as the best for TPE once there are many."""
 
 Numbers = np.ndarray[tuple[int], np.dtype[np.intp]]
 
@@ -63,7 +68,7 @@ class TrialArrays:
             self._double()
         encoded = {n: d.to_internal_repr(params[n]) for n, d in self._distributions.items()}
         for name, distribution in self._distributions.items():
-            if not distribution._contains(encoded[name]):
+            if not _is_in(distribution, encoded[name]):
                 raise ValueError(f"{name} = {params[name]!r} is not in {distribution}")
         self._params[:, self._count] = [encoded[name] for name in self._space]
         self._count += 1
@@ -77,37 +82,79 @@ class TrialArrays:
 
     def propose(self, *, seed: int, startup: int) -> Params:
         """Parameters of a further trial: random ones until ``startup`` trials have a value."""
-        sampler = TPESampler(seed=seed)
         complete = np.flatnonzero(self._complete[: self._count])
         if len(complete) < startup or not self._space:
             drawn = optuna.create_study(sampler=RandomSampler(seed)).ask(self._distributions)
             return {name: drawn.params[name] for name in self._distributions}
-        ranking = complete[np.argsort(-self._values[complete], kind="stable")]
-        good = default_gamma(len(complete))
-        best, others = np.sort(ranking[:good]), np.sort(ranking[good:])
-        if len(others) > REMEMBERED:
-            others = others[np.arange(REMEMBERED) * len(others) // REMEMBERED]
-        # Running trials count among the others: nothing is proposed where one runs already.
-        running = ~self._complete[: self._count] & ~self._failed[: self._count]
-        below = self._estimator(sampler, best)
-        above = self._estimator(sampler, np.union1d(others, np.flatnonzero(running)))
-        samples = below.sample(sampler._rng.rng, sampler._n_ei_candidates)
-        found = sampler._compare(samples, below.log_pdf(samples) - above.log_pdf(samples))
+        if private.has_estimators():
+            return self._by_estimators(complete, seed)
+        return self._by_study(complete, seed, startup)
+
+    def _by_estimators(self, complete: Numbers, seed: int) -> Params:
+        """A proposal of Optuna's estimators, given columns of the arrays."""
+        best, others = self._split(complete, private.count_of_best(len(complete)))
+        found = private.best_candidate(
+            TPESampler(seed=seed), self._space, self._params[:, best], self._params[:, others]
+        )
         return {
             name: _value(distribution, found.get(name, 0.0))
             for name, distribution in self._distributions.items()
         }
 
-    def _estimator(self, sampler: TPESampler, numbers: Numbers) -> _ParzenEstimator:
-        columns = self._params[:, numbers]
-        observations = dict(zip(self._space, columns, strict=True))
-        return _ParzenEstimator(observations, self._space, sampler._parzen_estimator_parameters)
+    def _by_study(self, complete: Numbers, seed: int, startup: int) -> Params:
+        """The same of Optuna's public sampler, asked through a study in memory that is made anew.
+
+        Of more than `REMEMBERED` trials the sample above is in it, for which the sampler takes
+        `MOST_BEST` for the best, as Optuna 5.0 does; another number would not be the same. Nor is
+        a value that the logarithm puts outside of its range by the last bit: Optuna draws again.
+        """
+        best, others = self._split(complete, min(MOST_BEST, len(complete)))
+        sampler = TPESampler(
+            seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True
+        )
+        study = optuna.create_study(sampler=sampler, direction="maximize")
+        study.add_trials(self._frozen(number) for number in np.union1d(best, others))
+        params = study.ask(self._distributions).params
+        return {name: params[name] for name in self._distributions}
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        """One trial as Optuna keeps it: complete, or running."""
+        encoded = dict(zip(self._space, self._params[:, number], strict=True))
+        complete = bool(self._complete[number])
+        return create_trial(
+            state=TrialState.COMPLETE if complete else TrialState.RUNNING,
+            value=float(self._values[number]) if complete else None,
+            params={n: _value(d, encoded.get(n, 0.0)) for n, d in self._distributions.items()},
+            distributions=self._distributions,
+        )
+
+    def _split(self, complete: Numbers, good: int) -> tuple[Numbers, Numbers]:
+        """The ``good`` best of the completed trials, and the others with those that run."""
+        ranking = complete[np.argsort(-self._values[complete], kind="stable")]
+        best, others = np.sort(ranking[:good]), np.sort(ranking[good:])
+        if len(others) > REMEMBERED:
+            others = others[np.arange(REMEMBERED) * len(others) // REMEMBERED]
+        # Running trials count among the others: nothing is proposed where one runs already.
+        running = ~self._complete[: self._count] & ~self._failed[: self._count]
+        return best, np.union1d(others, np.flatnonzero(running))
 
     def _double(self) -> None:
         self._params = np.concatenate([self._params, np.empty_like(self._params)], axis=1)
         self._values = np.concatenate([self._values, np.zeros_like(self._values)])
         self._complete = np.concatenate([self._complete, np.zeros_like(self._complete)])
         self._failed = np.concatenate([self._failed, np.zeros_like(self._failed)])
+
+
+def _is_in(distribution: BaseDistribution, encoded: float) -> bool:
+    """Whether a value is in the range; no choice that is none could be encoded."""
+    if isinstance(distribution, CategoricalDistribution):
+        return True
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if not distribution.low <= encoded <= distribution.high:
+        return False
+    if isinstance(distribution, FloatDistribution):  # a study file's have no steps
+        return True
+    return (encoded - distribution.low) % distribution.step == 0
 
 
 def _value(distribution: BaseDistribution, found: float) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from refinevad.errors import InputError
+from study._private.mlflow import hard_delete, try_database_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -139,9 +140,7 @@ def connect(uri: str) -> MlflowClient:
                 _create_database(file)
             _switch_to_wal(file)
         elif _is_server_database(uri):
-            from mlflow.store.db import utils
-
-            utils.MAX_RETRY_COUNT = 1  # else MLflow tries for 100 s in silence; we try again
+            try_database_once()  # MLflow tries for 100 s in silence; we try again
         return MlflowClient(uri)
 
 
@@ -213,10 +212,4 @@ def remove_deleted(client: MlflowClient, run: Run) -> None:
     The command `mlflow gc --run-ids …` also empties the trash of every other experiment, so this
     does what it does for one run. A server keeps the run out of sight until its own `mlflow gc`.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    hard_delete = getattr(client._tracking_client.store, "_hard_delete_run", None)
-    if hard_delete is not None:
-        artifacts: Any = get_artifact_repository(str(run.info.artifact_uri))
-        artifacts.delete_artifacts()
-        hard_delete(run.info.run_id)
+    hard_delete(client, run)

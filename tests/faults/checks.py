@@ -7,9 +7,9 @@ import re
 import time
 from collections import Counter
 
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
+from study._private.optuna import JournalOperation
 from tests.support.workspace import Undisturbed, Workspace, digest_of
 
 

@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from optuna.storages.journal._storage import JournalOperation
 
 from refinevad.files import CannotWrite
+from study._private.optuna import JournalOperation
 from study.ledger.journal import JOURNAL
 from study.ledger.reader import LedgerReader
 from study.ledger.records import digest

@@ -18,9 +18,11 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 from scipy.stats import qmc
 
+from study._private import optuna as private
 from study.search import tpe
 from study.search.ordered import OrderedSearch
 from study.space.dimension import Params
+from study.space.quantiles import at_quantile
 from study.space.seeds import derived_seed
 
 SPACE: dict[str, BaseDistribution] = {
@@ -100,10 +102,12 @@ def test_the_sequence_does_not_depend_on_which_trial_ends_first() -> None:
         assert run(random.Random(seed), trials=90, workers=4) == alone
 
 
+@pytest.mark.parametrize("estimators", [True, False], ids=["by estimators", "by a study"])
 @pytest.mark.parametrize(("space_filling", "window"), [(0, 1), (0, 7), (20, 4), (1, 16)])
 def test_proposals_are_those_of_optunas_own_sampler_bit_for_bit(
-    space_filling: int, window: int
+    space_filling: int, window: int, estimators: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(private, "has_estimators", lambda: estimators)
     space = {**SPACE, "only": CategoricalDistribution(["one"]), "flag": FLAG}
     searching = OrderedSearch(space, seed=3, space_filling=space_filling, window=window)
     optunas = OptunasOwn(space, seed=3, window=window)
@@ -147,6 +151,25 @@ def test_of_many_trials_the_best_the_running_and_an_even_sample_of_the_rest_coun
                 )
             )
     assert arrays.propose(seed=9, startup=1) == plain.ask(SPACE).params
+
+
+@pytest.mark.parametrize("trials", [1, 40, 300, 1400])
+def test_a_study_and_the_estimators_propose_the_same_of_the_same_history(
+    trials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {**SPACE, "only": IntDistribution(3, 3), "flag": FLAG}
+    rng = random.Random(trials)
+    arrays = tpe.TrialArrays(space)
+    for number in range(trials + 5):  # the last five are running
+        params = {name: at_quantile(d, rng.random()) for name, d in space.items()}
+        arrays.add(params)
+        if number < trials:
+            arrays.tell(number, result_of(number + 1, params))
+    for seed in range(3):
+        monkeypatch.setattr(private, "has_estimators", lambda: True)
+        proposed = arrays.propose(seed=seed, startup=1)
+        monkeypatch.setattr(private, "has_estimators", lambda: False)
+        assert arrays.propose(seed=seed, startup=1) == proposed
 
 
 def test_a_space_of_single_values_has_one_trial() -> None:
