@@ -30,7 +30,12 @@ from ray.exceptions import AuthenticationError
 import refinevad
 import study
 from refinevad.errors import InputError, Stopped
-from study._private.ray import on_loopback, silence_processes, started_processes
+from study._private.ray import (
+    on_loopback,
+    silence_processes,
+    started_processes,
+    without_unused_processes,
+)
 
 _OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -46,7 +51,7 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
     silence_processes()  # what one costs a trial, we say
     if address is None:
         try:
-            with on_loopback():
+            with on_loopback(), without_unused_processes():
                 ray.init(
                     address="local",  # also where RAY_ADDRESS is set or a cluster runs
                     num_cpus=workers * threads,
