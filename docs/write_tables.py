@@ -9,8 +9,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from refinevad.config.layouts import layouts_table  # noqa: E402
+from study.config.samplers import samplers_table  # noqa: E402
 
-TABLES = {ROOT / "docs" / "data.md": {"layouts": layouts_table}}
+TABLES = {
+    ROOT / "docs" / "data.md": {"layouts": layouts_table},
+    ROOT / "docs" / "study.md": {"samplers": samplers_table},
+}
 """Page -> name of a table, as its marks say -> what writes it."""
 
 

@@ -34,7 +34,7 @@ def importance_of(
     return importance(
         view.records,
         view.file.distributions(),
-        space_filling=view.file.search.space_filling,
+        space_filling=view.file.search.evenly(len(view.records)),
         seed=view.seed("importance"),
         bootstraps=bootstraps,
         progress=progress,

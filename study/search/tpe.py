@@ -25,6 +25,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import default_gamma
 
 from study.space.dimension import Params
+from study.space.membership import internal_values
 
 REMEMBERED = 1000
 """Ended trials behind the density of all but the best; of more, so many evenly spaced by number. A
@@ -57,14 +58,9 @@ class TrialArrays:
         Raises:
             ValueError: The parameters are not in the space.
         """
-        if params.keys() != self._distributions.keys():
-            raise ValueError(f"parameters {list(params)}, searched {list(self._distributions)}")
+        encoded = internal_values(self._distributions, params)
         if self._count == self._values.size:
             self._double()
-        encoded = {n: d.to_internal_repr(params[n]) for n, d in self._distributions.items()}
-        for name, distribution in self._distributions.items():
-            if not distribution._contains(encoded[name]):
-                raise ValueError(f"{name} = {params[name]!r} is not in {distribution}")
         self._params[:, self._count] = [encoded[name] for name in self._space]
         self._count += 1
 
