@@ -12,15 +12,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refinevad.config.section import Section, Seed
+from refinevad.config.datasets import DATASETS, SYNTHETIC, Dataset
+from refinevad.config.layouts import LAYOUTS
+from refinevad.config.section import KeyOf, Section, Seed
 
 
 class FeatureSource(Section):
     """Where the features of one modality lie, and how they are laid out."""
 
-    layout: Literal["csv", "vadclip", "i3d", "tevad-text", "clip-tsa"]
-    """csv: a `path,label` list of files; vadclip: one file per crop, `__k.npy`; i3d: one file
-    per crop or one array with a crop axis; tevad-text: `<video>_emb.npy`; clip-tsa: one crop."""
+    layout: Annotated[str, KeyOf(LAYOUTS)]
+    """How files are named and which shapes arrays have (docs/data.md)."""
     root: Path
     """Folder of the features; relative paths of lists are looked up here too."""
     train_list: Path | None = None
@@ -32,9 +33,9 @@ class FeatureSource(Section):
 class DataConfig(Section):
     """Which videos, which features, which ground truth."""
 
-    synthetic: Literal["ucf-like", "xd-like"] | None = None
+    synthetic: Annotated[str, KeyOf(SYNTHETIC)] | None = None
     """Generate a seeded synthetic benchmark instead of reading files of one's own."""
-    taxonomy: Literal["ucf", "xd", "msad", "auto"] | tuple[str, ...] = "auto"
+    taxonomy: Annotated[str | tuple[str, ...], KeyOf(DATASETS, "auto")] = "auto"
     """Categories: a known data set, a list of names, or `auto` (the labels of the lists)."""
     visual: FeatureSource | None = None
     """Visual features."""
@@ -64,3 +65,10 @@ class DataConfig(Section):
         elif self.annotations is None:
             raise ValueError("no ground truth: give `annotations`, the temporal annotation file")
         return self
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """What is known of the data set that is named here; None: one of the user's own."""
+        if self.synthetic is not None:
+            return SYNTHETIC[self.synthetic]
+        return DATASETS.get(self.taxonomy) if isinstance(self.taxonomy, str) else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 SNIPPET_FRAMES = 16
 """Frames per snippet: every published feature extraction of this field uses 16."""
@@ -32,3 +35,46 @@ class Section(BaseModel):
     """A part of a study file: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KeyOf:
+    """A field whose word must be a key of a registry, as it stands when a file is read.
+
+    Stands in ``Annotated[str, KeyOf(LAYOUTS)]``. Values that are no word are left alone.
+
+    Args:
+        registry: Name -> what it stands for.
+        others: Words that are allowed beside the names.
+    """
+
+    def __init__(self, registry: Mapping[str, object], *others: str) -> None:
+        self._registry = registry
+        self._others = others
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Lets an editor offer the names."""
+        found = handler(schema)
+        for part in found.get("anyOf", [found]):
+            if part.get("type") == "string":
+                part["enum"] = self._words()
+        return found
+
+    def _words(self) -> list[str]:
+        return [*self._registry, *self._others]
+
+    def _checked(self, value: Any) -> Any:
+        words = self._words()
+        if not isinstance(value, str) or value in words:
+            return value
+        *most, last = [repr(word) for word in words]
+        allowed = f"{', '.join(most)} or {last}" if most else last
+        near = difflib.get_close_matches(value, words, n=1, cutoff=0.6)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise ValueError(f"found {value!r}, allowed: {allowed}{hint}")

@@ -4,19 +4,21 @@
 reads.
 """
 
+from refinevad.config.datasets import DATASETS, MSAD, UCF, XD, Dataset, Taxonomy
 from refinevad.data.annotations import read_annotations, truth
 from refinevad.data.batches import BalancedBatches, validation_split
 from refinevad.data.build import prepare
-from refinevad.data.datasets import MSAD, UCF, XD, Taxonomy
 from refinevad.data.segments import expand, pool
 from refinevad.data.store import Header, Split, Store, TestSplit, open_store
 from refinevad.data.synthetic import generate
 
 __all__ = [
+    "DATASETS",
     "MSAD",
     "UCF",
     "XD",
     "BalancedBatches",
+    "Dataset",
     "Header",
     "Split",
     "Store",

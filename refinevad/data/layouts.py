@@ -1,59 +1,23 @@
-"""How published feature sets name their files, and which files a list names.
+"""Which files a list names, and which a folder holds.
 
-A layout is a way to read a file's name: which video, which crop. What the dimensions mean is
-decided by the arrays themselves (``features.py``).
+A layout (``refinevad.config.layouts``) reads a file's name: which video, which crop. What the
+dimensions mean is decided by the arrays themselves (``npy_file.py``).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from refinevad.config.data import FeatureSource
+from refinevad.config.layouts import LAYOUTS
 from refinevad.data.problems import Problems
 from refinevad.errors import InputError
-
-_CROP = re.compile(r"__(\d+)$")  # the last "__" only: XD's names hold "__" inside
-_XD_LABEL = re.compile(r"_label_([A-Z0-9-]+?)(?=__\d+$|__vggish$|_i3d$|_emb$|\.mp4$|$)")
-_UCF_CLASS = re.compile(r"^([A-Za-z]+?)(?:_Videos)?_?\d+_x264")
 
 TWICE = "videos that a list names twice; keep one line of each"
 TWO_FILES = "videos with two files of one name under the folder; give the modality lists instead"
 TWO_LABELS = "videos whose lines give different labels; correct the list"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a layout names a video's files.
-
-    Args:
-        suffix: Ending of the stem that is not the video's name.
-        crop_files: Whether ``__k`` at the end of the stem numbers the crop.
-        crop_arrays: Whether a file may be 3-D, with a crop axis.
-    """
-
-    suffix: str = ""
-    crop_files: bool = False
-    crop_arrays: bool = False
-
-    def parse(self, file_name: str) -> tuple[str, int]:
-        """Video and crop of a file: ``a__#1_label_A__3.npy`` is crop 3 of ``a__#1_label_A``."""
-        stem = file_name.removesuffix(".npy").removesuffix(".mp4")
-        crop = _CROP.search(stem) if self.crop_files else None
-        if crop:
-            return stem[: crop.start()], int(crop[1])
-        return stem.removesuffix(self.suffix), 0
-
-
-LAYOUTS = {
-    "csv": Layout(crop_arrays=True),
-    "vadclip": Layout(crop_files=True),
-    "i3d": Layout(suffix="_i3d", crop_files=True, crop_arrays=True),
-    "tevad-text": Layout(suffix="_emb"),
-    "clip-tsa": Layout(),
-}
 
 
 @dataclass
@@ -91,12 +55,6 @@ def read_list(path: Path) -> list[tuple[str, str | None]]:
     if not entries:
         raise InputError(f"the list {path} names no file")
     return entries
-
-
-def label_of(video: str) -> str | None:
-    """The label inside a video's name, as XD-Violence and UCF-Crime write it; else None."""
-    found = _XD_LABEL.search(video) or _UCF_CLASS.search(video)
-    return found[1] if found else None
 
 
 def locate(entry: str, root: Path) -> Path:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from refinevad.config.data import DataConfig, FeatureSource
+from refinevad.config.datasets import Taxonomy, label_of, taxonomy
 from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import Event, read_annotations, truth
-from refinevad.data.datasets import Taxonomy, taxonomy
-from refinevad.data.layouts import VideoEntry, found_videos, label_of, listed_videos
+from refinevad.data.layouts import VideoEntry, found_videos, listed_videos
 from refinevad.data.problems import Problems
 from refinevad.data.video_files import VideoFeatures, inspect_parts
 from refinevad.errors import InputError

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -25,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from refinevad.config.data import DataConfig, FeatureSource
+from refinevad.config.datasets import SYNTHETIC, UCF, XD
 from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import Event
-from refinevad.data.datasets import UCF, XD
 from refinevad.files import locked
 
-Kind = Literal["ucf-like", "xd-like"]
+Kind = str
+"""A name of ``SYNTHETIC``."""
 Array = npt.NDArray[np.float64]
 
 VERSION = 1
@@ -79,12 +80,13 @@ class _Style:
     offset: float  # of the whole domain
     shot: float  # mean snippets per shot
     strength: float  # of the strongest events, in standard deviations of the noise
-
-
-STYLES = {
-    "ucf-like": _Style("street", 0.0, 1e9, 10.5),
-    "xd-like": _Style("film", 0.6, 40.0, 9.5),
-}
+    stream: int  # of random numbers
+    lists: str  # what the names of its lists begin with
+    root: str  # folder of its visual features
+    annotations: str
+    test_crop: int  # the official lists test one crop
+    abnormal: Callable[[str, int, np.random.Generator], _Video]
+    normal: Callable[[str, int], _Video]
 
 
 def folder(kind: Kind, stores: Path) -> Path:
@@ -95,18 +97,18 @@ def folder(kind: Kind, stores: Path) -> Path:
 def data_config(config: DataConfig, path: Path) -> DataConfig:
     """A synthetic data section in terms of the generated files below ``path``."""
     assert config.synthetic is not None
-    ucf = config.synthetic == "ucf-like"
-    lists = path / "list"
+    style, lists = STYLES[config.synthetic], path / "list"
+    own = SYNTHETIC[config.synthetic].taxonomy.name
     return DataConfig(
-        taxonomy=("ucf" if ucf else "xd") if config.taxonomy == "auto" else config.taxonomy,
+        taxonomy=own if config.taxonomy == "auto" else config.taxonomy,
         visual=FeatureSource(
             layout="vadclip",
-            root=path / ("UCFClipFeatures" if ucf else "."),
-            train_list=lists / ("ucf_CLIP_rgb.csv" if ucf else "xd_CLIP_rgb.csv"),
-            test_list=lists / ("ucf_CLIP_rgbtest.csv" if ucf else "xd_CLIP_rgbtest.csv"),
+            root=path / style.root,
+            train_list=lists / f"{style.lists}_CLIP_rgb.csv",
+            test_list=lists / f"{style.lists}_CLIP_rgbtest.csv",
         ),
         text=FeatureSource(layout="tevad-text", root=path / "sent_emb_n"),
-        annotations=lists / ("Temporal_Anomaly_Annotation.txt" if ucf else "annotations.txt"),
+        annotations=lists / style.annotations,
         segments=config.segments,
     )
 
@@ -140,7 +142,7 @@ def generated(kind: Kind, path: Path, seed: int = SEED) -> Iterator[None]:
                 shutil.rmtree(leftover)  # of a generator that died: the lock is ours
             new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
             new.mkdir()
-            _write(kind, new, np.random.default_rng([seed, kind == "xd-like"]))
+            _write(kind, new, np.random.default_rng([seed, STYLES[kind].stream]))
             (new / mark.name).write_text(json.dumps(stamp))
             shutil.rmtree(path, ignore_errors=True)
             new.rename(path)
@@ -148,59 +150,69 @@ def generated(kind: Kind, path: Path, seed: int = SEED) -> Iterator[None]:
 
 
 def _write(kind: Kind, path: Path, rng: np.random.Generator) -> None:
+    style, normal_listed = STYLES[kind], SYNTHETIC[kind].normal_listed
     (path / "list").mkdir()
     lists: dict[str, list[str]] = {"train": ["path,label"], "test": ["path,label"]}
     annotations: list[str] = []
-    for video in _videos(kind, rng):
-        visual, text, events = _features(kind, video, rng)
-        test_crop = CROPS - 1 if kind == "ucf-like" else 0  # the official lists test one crop
-        for crop in [test_crop] if video.split == "test" else range(CROPS):
+    for video in _videos(style, rng):
+        visual, text, events = _features(style, video, rng)
+        for crop in [style.test_crop] if video.split == "test" else range(CROPS):
             file = Path(video.folder) / f"{video.name}__{crop}.npy"
             (path / file).parent.mkdir(parents=True, exist_ok=True)
             np.save(path / file, visual[crop].astype(np.float16))
             lists[video.split].append(f"{AUTHOR}/{file.as_posix()},{video.label}")
         (path / "sent_emb_n").mkdir(exist_ok=True)
         np.save(path / "sent_emb_n" / f"{video.name}_emb.npy", text.astype(np.float32))
-        if video.split == "test" and (events or kind == "ucf-like"):
-            annotations.append(_annotation(kind, video, events, len(annotations)))
-    prefix = "ucf" if kind == "ucf-like" else "xd"
+        if video.split == "test" and (events or normal_listed):
+            line = _padded if normal_listed else _unpadded
+            annotations.append(line(video, events, len(annotations)))
     for split, ending in (("train", ""), ("test", "test")):
-        text_file = path / "list" / f"{prefix}_CLIP_rgb{ending}.csv"
+        text_file = path / "list" / f"{style.lists}_CLIP_rgb{ending}.csv"
         text_file.write_text("\n".join(lists[split]) + "\n")
-    name = "Temporal_Anomaly_Annotation.txt" if kind == "ucf-like" else "annotations.txt"
-    (path / "list" / name).write_text("\n".join(annotations))  # the official: no last newline
+    # The official: no last newline.
+    (path / "list" / style.annotations).write_text("\n".join(annotations))
 
 
-def _annotation(kind: Kind, video: _Video, events: list[Event], line: int) -> str:
+def _padded(video: _Video, events: list[Event], line: int) -> str:
+    """A line as UCF-Crime has it: two events, -1 where there is none."""
     numbers = [number for event in events for number in event]
-    if kind == "ucf-like":
-        padded = [*numbers, -1, -1, -1, -1][:4]
-        return "  ".join([video.name, video.label, *map(str, padded)]) + "  "
+    padded = [*numbers, -1, -1, -1, -1][:4]
+    return "  ".join([video.name, video.label, *map(str, padded)]) + "  "
+
+
+def _unpadded(video: _Video, events: list[Event], line: int) -> str:
+    """A line as XD-Violence has it."""
+    numbers = [number for event in events for number in event]
     ending = ".mp4" if line % 7 == 3 else ""  # 14 of the official 500 lines have it
     return " ".join([video.name + ending, *map(str, numbers)])
 
 
-def _videos(kind: Kind, rng: np.random.Generator) -> Iterator[_Video]:
+def _videos(style: _Style, rng: np.random.Generator) -> Iterator[_Video]:
     """Abnormal first, then normal, as the official lists."""
     for split, count in (("train", TRAIN), ("test", TEST)):
         for number in range(count // 2):
-            yield _ucf(split, number) if kind == "ucf-like" else _xd(split, number, rng)
+            yield style.abnormal(split, number, rng)
         for number in range(count // 2):
-            if kind == "ucf-like":
-                inner = "" if split == "train" else "_"
-                directory = f"{split.capitalize()}ing_Normal_Videos_Anomaly"
-                yield _Video(
-                    f"Normal_Videos{inner}{number + 1:03}_x264",
-                    "Normal",
-                    (),
-                    "train" if split == "train" else "test",
-                    f"UCFClipFeatures/{directory}",
-                )
-            else:
-                yield _film(split, f"quiet.day.{1990 + number % 30}__#{number:02}", "A", ())
+            yield style.normal(split, number)
 
 
-def _ucf(split: str, number: int) -> _Video:
+def _ucf_normal(split: str, number: int) -> _Video:
+    inner = "" if split == "train" else "_"
+    directory = f"{split.capitalize()}ing_Normal_Videos_Anomaly"
+    return _Video(
+        f"Normal_Videos{inner}{number + 1:03}_x264",
+        "Normal",
+        (),
+        "train" if split == "train" else "test",
+        f"UCFClipFeatures/{directory}",
+    )
+
+
+def _xd_normal(split: str, number: int) -> _Video:
+    return _film(split, f"quiet.day.{1990 + number % 30}__#{number:02}", "A", ())
+
+
+def _ucf(split: str, number: int, rng: np.random.Generator) -> _Video:
     category = UCF.categories[number % len(UCF.categories)]
     index = number // len(UCF.categories) + (1 if split == "train" else 51)
     return _Video(
@@ -231,11 +243,24 @@ def _film(split: str, name: str, label: str, categories: tuple[str, ...]) -> _Vi
     )
 
 
+STYLES = {
+    "ucf-like": _Style(
+        "street", 0.0, 1e9, 10.5, stream=0, lists="ucf", root="UCFClipFeatures",
+        annotations="Temporal_Anomaly_Annotation.txt", test_crop=CROPS - 1,
+        abnormal=_ucf, normal=_ucf_normal,
+    ),
+    "xd-like": _Style(
+        "film", 0.6, 40.0, 9.5, stream=1, lists="xd", root=".",
+        annotations="annotations.txt", test_crop=0, abnormal=_xd, normal=_xd_normal,
+    ),
+}  # fmt: skip
+"""The look of each of ``SYNTHETIC``."""
+
+
 def _features(
-    kind: Kind, video: _Video, rng: np.random.Generator
+    style: _Style, video: _Video, rng: np.random.Generator
 ) -> tuple[Array, Array, list[Event]]:
     """(crops, n, 64), (n, 32) and the events in frames."""
-    style = STYLES[kind]
     n = int(np.clip(rng.lognormal(np.log(64), 0.6), 12, 300))
     visual, text = _scenes(style, n, rng)
     abnormal = _intervals(n, video.categories, rng)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from refinevad.config.data import FeatureSource
+from refinevad.config.layouts import LAYOUTS
 from refinevad.data import npy_file
-from refinevad.data.layouts import LAYOUTS, VideoEntry
+from refinevad.data.layouts import VideoEntry
 from refinevad.data.npy_file import BadFile, FeatureFile
 from refinevad.data.problems import Problems
 

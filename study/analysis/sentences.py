@@ -7,17 +7,6 @@ import itertools
 from study.analysis.estimate import Estimate
 from study.analysis.importance import PREDICTS, Importance
 
-PAPER_XD = {
-    "d_proj": 0.2873,
-    "d_emb": 0.2200,
-    "lambda_cat": 0.1284,
-    "lr": 0.1254,
-    "epochs": 0.0951,
-    "lambda_reg": 0.0786,
-    "lambda_gmm": 0.0287,
-}
-"""Impurity importances on XD-Violence, the paper's Table 7."""
-
 _SURE = 0.95
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from study.analysis import sentences
 from study.analysis.importance import BOOTSTRAPS, METHODS, PROBE, Importance, importance
 
 if TYPE_CHECKING:
+    from refinevad.config.datasets import Published
     from study.ledger.study import StudyView
 
 METHOD_HEADS = {
@@ -34,20 +34,20 @@ def importance_of(
     return importance(
         view.records,
         view.file.distributions(),
-        space_filling=view.file.search.space_filling,
+        space_filling=view.file.search.evenly(len(view.records)),
         seed=view.seed("importance"),
         bootstraps=bootstraps,
         progress=progress,
     )
 
 
-def paper_of(view: StudyView) -> Mapping[str, float] | None:
+def paper_of(view: StudyView) -> Published | None:
     """The paper's importances, where the study is on its data set."""
-    data = view.file.data
-    return sentences.PAPER_XD if data.taxonomy == "xd" and data.synthetic is None else None
+    dataset = view.file.data.dataset
+    return dataset.published.get("importance") if dataset else None
 
 
-def importance_table(found: Importance, paper: Mapping[str, float] | None) -> pd.DataFrame:
+def importance_table(found: Importance, paper: Published | None) -> pd.DataFrame:
     """One row per hyperparameter, the most important first; then the probe, then those with one
     value only."""
     rows = []
@@ -62,7 +62,7 @@ def importance_table(found: Importance, paper: Mapping[str, float] | None) -> pd
             }
         row |= {"p_first": parameter.first, "above_noise": parameter.above_noise}
         if paper:
-            row["paper"] = paper.get(parameter.name)
+            row["paper"] = paper.numbers.get(parameter.name)
         rows.append(row)
     probe: dict[str, object] = {"hyperparameter": PROBE}
     for method in METHODS:

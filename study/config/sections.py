@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from refinevad.config.section import Section
+from refinevad.config.section import KeyOf, Section
 from refinevad.config.training import Runtime
+from study.config.samplers import SAMPLERS
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """It names folders, also of whoever publishes a ledger that was made elsewhere."""
@@ -53,10 +54,16 @@ class SearchSection(Section):
     """Ordered search: trial n is asked when the results of trials 0 … n - window are in."""
 
     space_filling: Annotated[int, Field(ge=0)] = 300
-    """First trials, from a scrambled Sobol sequence; TPE proposes the rest."""
+    """First trials, from a scrambled Sobol sequence; the sampler proposes the rest."""
+    sampler: Annotated[str, KeyOf(SAMPLERS)] = "tpe"
+    """What proposes them: `tpe`, or `random` as a baseline."""
     window: Annotated[int, Field(ge=1)] = 64
     """Trials that may run at once without changing the sequence. At least 4 x workers keeps
     the workers busy."""
+
+    def evenly(self, trials: int) -> int:
+        """How many trials from the first on cover the space evenly, whatever their results."""
+        return self.space_filling if SAMPLERS[self.sampler].learns else trials
 
 
 class PruningSection(Section):

@@ -47,6 +47,7 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     (None, "source", None),
     ("model", "temporal", "motar"),
     ("model", "category_weights", "soft"),
+    ("search", "sampler", "tpe"),
 )
 """Section, field and default of what studies of version 0.2 did not know."""
 

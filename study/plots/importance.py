@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from refinevad.config.datasets import Published
 from study.analysis.importance import PROBE, Importance, Stage
 from study.plots.style import (
     ACCENT,
@@ -31,7 +32,7 @@ METHOD_NAMES = {
 }
 
 
-def importances(answer: Importance, paper: Mapping[str, float] | None = None) -> Figure:
+def importances(answer: Importance, paper: Published | None = None) -> Figure:
     """Every hyperparameter's share by every method, with 95% intervals.
 
     Args:
@@ -69,7 +70,9 @@ def importances(answer: Importance, paper: Mapping[str, float] | None = None) ->
             )
         if paper:
             known = [
-                (paper[p.name], row) for row, p in enumerate(answer.parameters) if p.name in paper
+                (paper.numbers[p.name], row)
+                for row, p in enumerate(answer.parameters)
+                if p.name in paper.numbers
             ]
             axes.plot(
                 [share for share, _ in known],
@@ -78,7 +81,7 @@ def importances(answer: Importance, paper: Mapping[str, float] | None = None) ->
                 color=ACCENT,
                 markersize=7,
                 markeredgewidth=2,
-                label="the paper's Table 7",
+                label=f"the paper's {paper.where}",
             )
         names = [p.name if p.above_noise else f"{p.name}\n≈ noise" for p in answer.parameters]
         axes.set_yticks(range(count), names)

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from refinevad.config.datasets import Published
 from refinevad.files import write_whole
 from study.analysis import sentences
 from study.analysis.estimate import Estimate
@@ -53,7 +54,7 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
         cells = [_short(parameter.shares[method]) for method in METHODS]
         row = [parameter.name, *cells, f"{parameter.first:.2f}"]
         if paper:
-            row.append(f"{paper[parameter.name]:.2f}" if parameter.name in paper else "")
+            row.append(_published(paper, parameter.name))
         noise = "" if parameter.above_noise else "≈ noise"
         table.add_row(*row, noise, style=None if parameter.above_noise else "dim")
     probe = [_short(found.probe[method]) for method in METHODS]
@@ -71,6 +72,10 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
     say(sentences.best_tenth(found))
     say(sentences.interactions(found))
     say(sentences.settled(found))
+
+
+def _published(paper: Published, name: str) -> str:
+    return f"{paper.numbers[name]:.2f}" if name in paper.numbers else ""
 
 
 def _short(estimate: Estimate) -> str:
@@ -210,9 +215,7 @@ def _shares(view: StudyView, found: Importance) -> pd.DataFrame:
         row |= {METHOD_HEADS[m]: sentences.interval(parameter.shares[m]) for m in METHODS}
         row["P(first)"] = f"{parameter.first:.2f}"
         if paper:
-            row["paper, Table 7"] = (
-                f"{paper[parameter.name]:.2f}" if parameter.name in paper else ""
-            )
+            row[f"paper, {paper.where}"] = _published(paper, parameter.name)
         row[""] = "" if parameter.above_noise else "≈ noise"
         rows.append(row)
     probe: dict[str, object] = {

@@ -8,6 +8,7 @@ from collections import Counter
 import pandas as pd
 
 from refinevad.cli import FLOOR_OF, METRIC_NAMES
+from study.config.samplers import SAMPLERS
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import TrialRecord, best, digest
 from study.ledger.study import SPLITS, StudyView
@@ -61,7 +62,8 @@ def facts(view: StudyView) -> dict[str, str]:
         "objective": f"{view.objective}, {SPLITS[meta.split]}; every trial's best epoch",
         "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
         + (f"; {waiting} still to come" if waiting > 0 else ""),
-        "search": f"{search.space_filling} space-filling (Sobol), then TPE, window {search.window}"
+        "search": f"{search.space_filling} space-filling (Sobol), then "
+        f"{SAMPLERS[search.sampler].title}, window {search.window}"
         if not file.variants
         else f"none: {len(file.variants)} variants, {file.seeds} seeds each",
         "pruning": "none"
@@ -154,7 +156,8 @@ def history_card(view: StudyView) -> Card | None:
         return None
     number, total = ranked[0].number, len(view.ended)
     evenly = view.file.search.space_filling
-    where = "in the space-filling part" if number < evenly else "by TPE"
+    sampler = SAMPLERS[view.file.search.sampler].title
+    where = "in the space-filling part" if number < evenly else f"by {sampler}"
     return Card(
         "The search",
         f"The best trial was number {number} of {total}, found {where}.",

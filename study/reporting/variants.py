@@ -29,12 +29,10 @@ _FLOORS = {"selected/test/auc": "selected/floor/auc", "selected/test/ap": "selec
 
 
 def shown_metrics(view: StudyView) -> dict[str, str]:
-    """Metric -> label, the data set's headline first: AP on XD-Violence, AUC elsewhere."""
-    keys = list(_FRAME)
-    data = view.file.data
-    if data.taxonomy == "xd" or data.synthetic == "xd-like":
-        keys.insert(0, keys.pop())
-    found = {key: _FRAME[key] for key in keys}
+    """Metric -> label, the data set's headline first; AUC where the data set is not known."""
+    dataset = view.file.data.dataset
+    head = f"selected/test/{dataset.headline if dataset else 'auc'}"
+    found = {key: _FRAME[key] for key in sorted(_FRAME, key=lambda key: key != head)}
     if view.meta.split == "val":
         found[OBJECTIVE] = view.objective
     return found

@@ -1,14 +1,21 @@
-"""The interface of a search."""
+"""The interfaces of a search and of the sampler in it."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from study.space.dimension import Params
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
 
 class Search(Protocol):
-    """Proposes trials 0, 1, 2, … in order."""
+    """Proposes trials 0, 1, 2, … in order.
+
+    A search must pass ``study.testing.searches.SearchContract``.
+    """
 
     @property
     def next_number(self) -> int: ...
@@ -17,3 +24,24 @@ class Search(Protocol):
     def record(self, number: int, value: float | None) -> None: ...
     def ask(self) -> Params: ...
     def restore(self, params: Params) -> None: ...
+
+
+class Sampler(Protocol):
+    """Proposes the trials of an ordered search that are not space-filling.
+
+    A sampler has an entry in ``study.config.samplers.SAMPLERS``. What it proposes is a function of
+    the space, of ``seed`` and of what it was told.
+    """
+
+    def add(self, params: Params) -> None:
+        """Takes in the next trial, as running; ValueError: it is not in the space."""
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Takes in a trial's value, to be maximized; None: the trial failed."""
+
+    def propose(self, *, seed: int, startup: int) -> Params:
+        """Parameters of a further trial; ``startup``: results without which it cannot learn."""
+
+
+SamplerClass = Callable[["Mapping[str, BaseDistribution]"], Sampler]
+"""The searched space to a sampler of it."""

@@ -22,6 +22,7 @@ from optuna.distributions import (
 )
 from scipy.stats import qmc
 
+from study.search.base import SamplerClass
 from study.search.tpe import TrialArrays
 from study.space.dimension import Params
 from study.space.quantiles import at_quantile
@@ -36,8 +37,9 @@ class OrderedSearch:
     Args:
         distributions: The searched space.
         seed: The study's seed.
-        space_filling: Trials that come from a scrambled Sobol sequence, by index; TPE follows.
+        space_filling: Trials that come from a scrambled Sobol sequence, by index.
         window: Trial n needs the results of trials 0 … n - window.
+        sampler: Proposes the trials that follow.
     """
 
     def __init__(
@@ -47,12 +49,13 @@ class OrderedSearch:
         seed: int,
         space_filling: int,
         window: int,
+        sampler: SamplerClass = TrialArrays,
     ) -> None:
         self._distributions = dict(distributions)
         self._seed = seed
         self._window = window
         self._points = _sobol(len(self._distributions), space_filling, seed)
-        self._trials = TrialArrays(self._distributions)
+        self._trials = sampler(self._distributions)
         self._results: dict[int, float | None] = {}  # not told yet
         self._asked = 0
         self._told = 0
@@ -94,7 +97,7 @@ class OrderedSearch:
                     self._distributions.items(), self._points[number], strict=True
                 )
             }
-        # The space-filling trials are TPE's start; without them it begins with random ones.
+        # The space-filling trials are a sampler's start; without them TPE begins with random ones.
         startup = 1 if len(self._points) else 10
         seed = derived_seed(self._seed, number, "sampler")
         return self._trials.propose(seed=seed, startup=startup)

@@ -14,6 +14,7 @@ from study.ledger.records import TrialRecord
 from study.search.base import Search
 from study.search.ordered import OrderedSearch
 from study.search.pruning import StoppingRule
+from study.search.registry import sampler_class
 from study.search.variants import VariantSearch
 from study.space.dimension import Params
 from study.space.seeds import derived_seed
@@ -38,6 +39,7 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
         seed=file.study.seed,
         space_filling=file.search.space_filling,
         window=max(file.search.window, ahead),
+        sampler=sampler_class(file.search.sampler),
     )
 
 

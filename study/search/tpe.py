@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study._private import optuna as private
 from study.space.dimension import Params
+from study.space.membership import internal_values
 
 REMEMBERED = 1000
 """Ended trials behind the density of all but the best; of more, so many evenly spaced by number. A
@@ -62,14 +63,9 @@ class TrialArrays:
         Raises:
             ValueError: The parameters are not in the space.
         """
-        if params.keys() != self._distributions.keys():
-            raise ValueError(f"parameters {list(params)}, searched {list(self._distributions)}")
+        encoded = internal_values(self._distributions, params)
         if self._count == self._values.size:
             self._double()
-        encoded = {n: d.to_internal_repr(params[n]) for n, d in self._distributions.items()}
-        for name, distribution in self._distributions.items():
-            if not _is_in(distribution, encoded[name]):
-                raise ValueError(f"{name} = {params[name]!r} is not in {distribution}")
         self._params[:, self._count] = [encoded[name] for name in self._space]
         self._count += 1
 
@@ -143,18 +139,6 @@ class TrialArrays:
         self._values = np.concatenate([self._values, np.zeros_like(self._values)])
         self._complete = np.concatenate([self._complete, np.zeros_like(self._complete)])
         self._failed = np.concatenate([self._failed, np.zeros_like(self._failed)])
-
-
-def _is_in(distribution: BaseDistribution, encoded: float) -> bool:
-    """Whether a value is in the range; no choice that is none could be encoded."""
-    if isinstance(distribution, CategoricalDistribution):
-        return True
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if not distribution.low <= encoded <= distribution.high:
-        return False
-    if isinstance(distribution, FloatDistribution):  # a study file's have no steps
-        return True
-    return (encoded - distribution.low) % distribution.step == 0
 
 
 def _value(distribution: BaseDistribution, found: float) -> Any:

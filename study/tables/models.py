@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from refinevad.data.datasets import XD
+from refinevad.config.datasets import dataset_of
 from refinevad.errors import Stopped
 from refinevad.evaluation.localisation import IOUS, class_scores, map_clean, map_vadclip, truth_of
 from refinevad.evaluation.recognition import confusion, recognition_metrics
@@ -99,7 +99,8 @@ def confusion_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> C
 def detection_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> Card:
     """mAP@IoU (Table 2), in VadCLIP's form and a clean one, both ways to score classes."""
     test = store.test
-    normal = store.categories == XD.categories
+    dataset = dataset_of(store.categories)
+    normal = dataset is not None and dataset.normal_events
     forms = {
         "VadCLIP's": (map_vadclip, truth_of(test, normal=normal)),
         "clean": (map_clean, truth_of(test, normal=False)),

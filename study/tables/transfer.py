@@ -26,20 +26,18 @@ NAMES = {
     "frozen_core": "source's CORE, frozen",
     "zero_shot": "zero-shot",
 }
-PAPER_XD = {"full": 0.8866, "frozen_core": 0.8752, "zero_shot": 0.7756}
-"""Test AP on XD-Violence, from UCF-Crime: the paper's Table 4."""
 
 
 def transfer_card(view: StudyView) -> Card:
     """The three variants beside each other."""
-    data = view.file.data
-    on_xd = data.taxonomy == "xd" and data.synthetic is None
+    dataset = view.file.data.dataset
+    paper = dataset.published.get("transfer") if dataset else None
     return variants_card(
         view,
         title="What carries over",
         reference="full",
         names=NAMES,
-        paper={"paper, Table 4 (AP)": PAPER_XD} if on_xd else None,
+        paper={f"paper, {paper.where}": paper.numbers} if paper else None,
         note=""
         if "frozen_core" not in view.file.variants
         else "The frozen variant takes category head and prototypes from a model of the source "

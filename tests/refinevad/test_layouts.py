@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from refinevad.config.data import FeatureSource
+from refinevad.config.datasets import label_of
+from refinevad.config.layouts import LAYOUTS as KNOWN
 from refinevad.data import prepare
-from refinevad.data.layouts import LAYOUTS as KNOWN
-from refinevad.data.layouts import label_of, listed_videos, locate, read_list
+from refinevad.data.layouts import listed_videos, locate, read_list
 from refinevad.data.problems import Problems
 from refinevad.data.segments import pool
 from refinevad.errors import InputError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refinevad.data.datasets import MSAD, UCF, XD, taxonomy
+from refinevad.config.datasets import MSAD, UCF, XD, taxonomy
 from refinevad.errors import InputError
 
 

@@ -1,0 +1,35 @@
+"""Writes the tables of the pages that registries decide: ``python docs/write_tables.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from refinevad.config.layouts import layouts_table  # noqa: E402
+from study.config.samplers import samplers_table  # noqa: E402
+
+TABLES = {
+    ROOT / "docs" / "data.md": {"layouts": layouts_table},
+    ROOT / "docs" / "study.md": {"samplers": samplers_table},
+}
+"""Page -> name of a table, as its marks say -> what writes it."""
+
+
+def page(path: Path) -> str:
+    """A page with its tables as the registries have them now."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in TABLES[path].items():
+        mark = f"<!-- {name}: written by python docs/write_tables.py -->\n"
+        end = f"<!-- {name} end -->\n"
+        before, _, rest = text.partition(mark)
+        _, _, after = rest.partition(end)
+        text = before + mark + table() + end + after
+    return text
+
+
+if __name__ == "__main__":
+    for path in TABLES:
+        path.write_text(page(path), encoding="utf-8")

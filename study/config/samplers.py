@@ -1,0 +1,47 @@
+"""The samplers there are: one entry each. Nothing here imports Optuna.
+
+They stand beside the sections, for a study file is checked against them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SamplerEntry:
+    """A sampler that a study file can name.
+
+    Args:
+        title: What a report calls it, after "found by".
+        doc: How it proposes trials.
+        implementation: ``module:class``; the class has the interface of
+            :class:`study.search.base.Sampler`.
+        learns: Whether its proposals depend on results. Those of one that does not cover the space
+            as evenly as the space-filling trials do.
+    """
+
+    title: str
+    doc: str
+    implementation: str
+    learns: bool = True
+
+
+SAMPLERS = {
+    "tpe": SamplerEntry(
+        "TPE", "Optuna's tree-structured Parzen estimator (TPE)", "study.search.tpe:TrialArrays"
+    ),
+    "random": SamplerEntry(
+        "random draws",
+        "random draws from the space, whatever the results: a baseline",
+        "study.search.random:RandomDraws",
+        learns=False,
+    ),
+}
+"""``search.sampler`` -> what proposes the trials after the space-filling ones."""
+
+
+def samplers_table() -> str:
+    """The table of docs/study.md, in Markdown."""
+    rows = ["| `sampler` | proposes by |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {s.doc} |" for name, s in SAMPLERS.items())]) + "\n"
