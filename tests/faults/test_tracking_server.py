@@ -145,7 +145,7 @@ def test_a_server_that_never_answers(
         output = finished(driver, undisturbed)
     assert "python -m study.publish" in output
     assert "giving up" in said(workspace)
-    fault.seen = "the study ends, says that MLflow does not show all of it and what shows it"
+    fault.seen = "the study ends, says that MLflow is missing trials, and how to publish them"
     server.start()
     fault.after = ends_shown(workspace, undisturbed, server.uri)
 
