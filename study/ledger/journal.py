@@ -143,8 +143,8 @@ def lock_study(folder: Path) -> int:
     except OSError as error:
         os.close(handle)
         raise InputError(
-            f"{folder}: this file system cannot lock files ({error.strerror}), so that two "
-            "drivers could write one study; give --runs a folder on another"
+            f"{folder}: this file system cannot lock files ({error.strerror}), so two "
+            "drivers could write to one study; give --runs a folder on another file system"
         ) from None
     with suppress(OSError):
         holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
@@ -169,7 +169,7 @@ def cut_torn_tail(path: Path) -> str | None:
         journal.truncate(keep)
         os.fsync(journal.fileno())
     return (
-        f"the ledger ended in a torn line of {len(content) - keep} bytes: cut off, kept as {backup}"
+        f"The ledger ended in a torn line of {len(content) - keep} bytes; it was moved to {backup}"
     )
 
 

@@ -122,7 +122,7 @@ class Snapshot(BaseJournalBackend):
             return f"has operation {operation}, which no session writes"
         trial_id = line.get("trial_id")
         if not (isinstance(trial_id, int) and 0 <= trial_id < len(self.trials)):
-            return f"is about trial {trial_id}, which was not asked before"
+            return f"is about trial {trial_id}, which was not proposed before"
         trial = self.trials[trial_id]
         trial.last = number
         if operation == JournalOperation.SET_TRIAL_STATE_VALUES:
@@ -132,7 +132,7 @@ class Snapshot(BaseJournalBackend):
         elif "result" in (line.get("user_attr") or {}):
             trial.results.append(line["user_attr"]["result"])
         elif list(line.get("user_attr") or {}) != ["attempts"]:
-            return f"changes what trial {trial_id} was asked with"
+            return f"changes the proposal of trial {trial_id}"
         return None
 
     def _take_attribute(self, number: int, attribute: dict[str, Any], position: int) -> str | None:
@@ -143,7 +143,7 @@ class Snapshot(BaseJournalBackend):
         elif "versions" in attribute:
             self.versions.append((len(self.trials), attribute["versions"]))
         elif "meta" in attribute and self.trials:
-            return "describes the study anew, after trials were asked"
+            return "describes the study again, after trials were proposed"
         return None
 
 

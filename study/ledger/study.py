@@ -110,7 +110,7 @@ def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
         return snapshot, reader.meta, records
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise InputError(
-            f"{folder / JOURNAL}: the ledger cannot be read, a line of it is none of ours "
+            f"{folder / JOURNAL}: the ledger cannot be read, one of its lines is not valid "
             f"({_first_line(error)}); restore the file from a backup"
         ) from None
 
@@ -147,6 +147,6 @@ def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
         return StudyFile.model_validate(meta.config | {"space": space})
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise InputError(
-            f"{folder / JOURNAL}: what it keeps of the study file is not valid "
+            f"{folder / JOURNAL}: its copy of the study file is not valid "
             f"({_first_line(error)}); restore the file from a backup"
         ) from None

@@ -110,19 +110,18 @@ class Ledger(LedgerReader):
         changes = differences(old.determinants, with_seeds_of(new.determinants, old.determinants))
         if old.fingerprint != new.fingerprint:
             changes.append(
-                f"the data themselves: fingerprint was {old.fingerprint[:12]}, "
-                f"is {new.fingerprint[:12]}"
+                f"the data: fingerprint was {old.fingerprint[:12]}, is {new.fingerprint[:12]}"
             )
         if changes:
             raise InputError(
-                f"{self.folder}: this study was begun with other settings; put them back, or give "
+                f"{self.folder}: this study was begun with other settings; restore them, or give "
                 "the study a new name (--set study.name=…). Changed:\n"
                 + "\n".join(f"  {change}" for change in changes)
             )
         asked = len(self._storage.get_all_trials(self._study_id, deepcopy=False))
         if new.trials < asked:
             raise InputError(
-                f"{self.folder}: trials = {new.trials}, but {asked} were asked already; "
+                f"{self.folder}: trials = {new.trials}, but {asked} trials were already proposed; "
                 f"give --trials {asked} or more (for variants: as many seeds as before, or more)"
             )
         if new.trials != old.trials:

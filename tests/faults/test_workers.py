@@ -177,7 +177,7 @@ def test_a_trial_that_eats_the_machines_memory(
         RAY_memory_monitor_refresh_ms="100",
     )
     assert digest_of(run) == undisturbed.digest
-    reason = "its worker was killed: the memory of its node ran out"
+    reason = "its worker was killed: its node ran out of memory"
     assert f"trial 3 lost an attempt and will be retried: {reason}\n" in run.stdout
     assert 3 in attempts(workspace)
     fault.seen = f"trial 3 lost an attempt and will be retried: {reason}"
