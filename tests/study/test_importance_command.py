@@ -44,7 +44,7 @@ def test_the_answer_in_words_tables_and_pictures(
     said = capsys.readouterr().out
     assert said.startswith("known: which hyperparameters decide ap on val? (60 trials: 54 complete")
     assert said.index("R²") < said.index("permutation")  # the gate stands before the table
-    assert "one value only, so nothing can be said of: d_proj" in said
+    assert "no importance, because there is one value only: d_proj" in said
     folder = study / "importance"
     table = pd.read_csv(folder / "importance.csv").set_index("hyperparameter")
     assert list(table.index[-2:]) == ["(probe)", "d_proj"]
@@ -125,7 +125,7 @@ def test_bad_flags_are_named(
     assert refused(capsys, "--study", str(study), "--floor", "nan")[0] == 2
     code, line = refused(capsys, "--studies", str(study), str(study), "--floor", "0.5")
     assert code == 2
-    assert "--floor goes with --study" in line
+    assert "--floor needs --study" in line
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file" / "below")
     code, line = refused(capsys, "--study", str(study), *NO_MLFLOW, "--out", out)
