@@ -10,7 +10,7 @@ from refinevad.run_config import load_config
 
 
 def main(argv: list[str]) -> None:
-    """Packs the data section of a study file, and says what is in the store."""
+    """Packs the data section of a study file, and describes the store."""
     parser = argparse.ArgumentParser(
         prog="python -m refinevad.prepare",
         description="Checks a data set (lists, features, annotations) and packs it into one "

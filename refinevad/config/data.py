@@ -16,7 +16,7 @@ from refinevad.config.section import Section, Seed
 
 
 class FeatureSource(Section):
-    """Where the features of one modality lie, and how they are laid out."""
+    """Folder, lists and layout of the features of one modality."""
 
     layout: Literal["csv", "vadclip", "i3d", "tevad-text", "clip-tsa"]
     """csv: a `path,label` list of files; vadclip: one file per crop, `__k.npy`; i3d: one file
@@ -30,7 +30,7 @@ class FeatureSource(Section):
 
 
 class DataConfig(Section):
-    """Which videos, which features, which ground truth."""
+    """Videos, features and ground truth of a data set."""
 
     synthetic: Literal["ucf-like", "xd-like"] | None = None
     """Generate a seeded synthetic benchmark instead of reading files of one's own."""

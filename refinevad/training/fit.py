@@ -29,7 +29,7 @@ class FitRun:
         config: What to fit.
         seed: Decides every random draw.
         split_seed: Decides which videos are held out.
-        objective: What the run is judged by.
+        objective: Objective of the run.
         runtime: Device, threads; scores are float32.
 
     Raises:
@@ -85,7 +85,7 @@ class FitRun:
         return self._record
 
     def result(self) -> RunResult:
-        """The metrics and what was learnt."""
+        """The metrics and the fitted weights."""
         assert self._record is not None, "the run is not done"
         state = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
         return self._judge.only_result(self._model, self._record, state)

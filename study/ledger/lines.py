@@ -1,7 +1,7 @@
 """A ledger's lines at one moment, as they stand in the file.
 
-The library that keeps the journal passes over a line that makes no sense, and of two results takes
-one. Here every line counts.
+Optuna's journal skips a line that makes no sense, and takes one of two results. Here every line
+counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TrialLines:
 
 @dataclass(frozen=True)
 class Seal:
-    """What the end of a session wrote down, and where."""
+    """The seal that the end of a session wrote, and its position."""
 
     line: int
     before: int
@@ -48,10 +48,10 @@ class Seal:
     time: float
     """Unix seconds."""
     digest: str
-    """Of the trials that had ended."""
+    """Digest of the trials that had ended."""
     bytes: int
     sha256: str
-    """Of the file before it, as it was then."""
+    """sha256 of the file before the seal, at the time of sealing."""
 
 
 class Snapshot(BaseJournalBackend):
@@ -100,7 +100,7 @@ class Snapshot(BaseJournalBackend):
             position += len(text)
 
     def _take(self, number: int, line: Line, position: int) -> str | None:
-        """Files one line; returns what is wrong with it."""
+        """Files one line; returns its error, or None."""
         operation = line.get("op_code")
         if operation == JournalOperation.CREATE_STUDY:
             return None if number == 1 else "begins another study"

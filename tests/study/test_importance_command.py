@@ -96,7 +96,7 @@ def test_what_cannot_be_answered_is_one_line(
     few = made_study(tmp_path / "few", 7)
     code, line = refused(capsys, "--study", str(few), *NO_MLFLOW)
     assert code == 1
-    assert "7 trials have a result; importances need 20" in line
+    assert "7 trials have a result; importances need at least 20" in line
     assert not (few / "importance").exists()
     lost = made_study(tmp_path / "lost", 25, outcome=diverged)
     code, line = refused(capsys, "--study", str(lost), *NO_MLFLOW)
