@@ -1,4 +1,4 @@
-"""What every command line shares: exit codes, flags, tables.
+"""The common parts of all command lines: exit codes, flags, tables.
 
 Nothing here imports torch, so that ``--help`` answers at once.
 """
@@ -114,12 +114,12 @@ def _completion(name: str, package: str, commands: Mapping[str, str], shell: str
 
 
 def printable(text: str) -> str:
-    """A message may quote a name out of somebody's file: without what would steer the terminal."""
+    """The text without control characters, which a name quoted from a file may contain."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--config``, ``--set`` and ``--stores``: read with ``run_config.load_config``."""
+    """Adds ``--config``, ``--set`` and ``--stores``, which ``run_config.load_config`` reads."""
     parser.add_argument(
         "--config",
         type=Path,
@@ -138,7 +138,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_stores_argument(parser: argparse.ArgumentParser) -> None:
-    """``--stores``: where packed features live."""
+    """Adds ``--stores``, the folder of packed features."""
     parser.add_argument(
         "--stores",
         type=Path,
@@ -157,7 +157,7 @@ METRIC_NAMES = {
     "test/pr_auc_trapz": "test PR AUC, trapezoid",
     "test/video_auc": "test AUC inside videos, mean",
 }
-"""Titles, in the order in which tables show them."""
+"""Metric -> title, in the order of tables."""
 
 
 FLOOR_OF = {"test/auc": "floor/auc", "test/ap": "floor/ap"}
@@ -167,7 +167,7 @@ SYNTHETIC = "SYNTHETIC DATA: generated, not real videos"
 
 
 def add_runtime_arguments(parser: argparse.ArgumentParser, *, precision: bool) -> None:
-    """``--device``, ``--threads`` and, where something is trained, ``--precision``."""
+    """Adds ``--device``, ``--threads`` and, for commands that train, ``--precision``."""
     parser.add_argument(
         "--device",
         choices=["auto", "cpu", "cuda"],
@@ -204,7 +204,7 @@ def positive(text: str) -> int:
 
 
 def make_folder(path: Path) -> Path:
-    """Makes an output folder, or says why not before the work has begun."""
+    """Makes an output folder; an error is raised before the work begins."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

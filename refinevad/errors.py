@@ -1,4 +1,4 @@
-"""What a user did, as opposed to what the program did: one line, exit code 2."""
+"""Errors of the user, as opposed to errors of the program: one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class InputError(Exception):
 
 
 class Stopped(Exception):
-    """Work that cannot go on though neither the user nor the program did anything wrong: a full
-    disk, a cluster that went away.
+    """Work that cannot continue, through no fault of the user or the program: a full disk, a
+    cluster that went away.
 
-    The message is one clear sentence: what happened, where, and how to go on. Every command
-    prints it and exits with 1.
+    The message is clear and short: what happened, where, and how to continue. Every command prints
+    it and exits with 1.
     """
 
 

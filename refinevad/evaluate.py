@@ -1,4 +1,4 @@
-"""``python -m refinevad.evaluate``: a checkpoint on the test set of a study file's data."""
+"""``python -m refinevad.evaluate``: scores a checkpoint on the test set of a study file."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def main(argv: list[str]) -> None:
     print(to_json(facts) if args.json else _report(facts, store))
 
 
-_ZERO_SHOT = "the model knows other categories than these data: scores need none"
+_ZERO_SHOT = "the model has other categories than these data; anomaly scores do not need them"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("refinevad.evaluate"),
-        description="Scores the test videos of a data set with a checkpoint, and prints frame "
-        "metrics beside those of a scorer that knows only the video's label.",
+        description="Scores the test videos of a data set with a checkpoint. Prints frame metrics "
+        "and those of the video-label baseline, a scorer that knows only the video's label.",
     )
     parser.add_argument(
         "--checkpoint",
@@ -96,7 +96,7 @@ def _report(facts: dict[str, Any], store: Store) -> str:
         counts + ("; epoch selected on test" if "test" in str(facts["selection"]) else ""),
         *([] if tuple(facts["trained_on"]) == store.categories else [_ZERO_SHOT]),
         "",
-        table(["", "checkpoint", "label alone"], rows),
+        table(["", "checkpoint", "video-label baseline"], rows),
         "",
         table(["category", "videos", "AUC with normal videos", "AUC of its videos"], categories),
     ]

@@ -15,7 +15,7 @@ from refinevad.errors import Stopped
 class CannotWrite(OSError):
     """A file of the study cannot be written: the disk is full, the folder is read-only, …
 
-    What the study had before is whole; the same command goes on once the cause is gone.
+    The study's earlier content is undamaged; the same command resumes once the cause is fixed.
     """
 
     def __init__(self, path: Path, error: OSError) -> None:
@@ -39,7 +39,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Its folder is made when absent.
 
     Raises:
-        CannotWrite: And the old file is still there.
+        CannotWrite: The file cannot be written; the old file is still there.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -60,7 +60,7 @@ def remove(path: Path) -> None:
     """Removes a file if it is there.
 
     Raises:
-        CannotWrite: It is there still.
+        CannotWrite: The file cannot be removed.
     """
     try:
         path.unlink(missing_ok=True)
@@ -70,10 +70,10 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def or_stop(path: Path) -> Iterator[None]:
-    """What cannot be written ends a command that only reads a study, with one line.
+    """Ends a command that only reads a study with one line if an output cannot be written.
 
     Raises:
-        Stopped: Instead of an OSError.
+        Stopped: In place of an OSError.
     """
     try:
         yield
@@ -102,7 +102,7 @@ def fsync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, waiting: str | None = None) -> Iterator[None]:
-    """Holds the lock file ``path``; says ``waiting`` on stderr where another process has it.
+    """Holds the lock file ``path``; prints ``waiting`` to stderr while another process has it.
 
     It is not re-entrant: a process that takes it twice waits for itself.
     """

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> None:
-    """Packs the data section of a study file, and says what is in the store."""
+    """Packs the data section of a study file, and describes the store."""
     args = parser().parse_args(argv)
     config = load_config(args.config, args.set)
     store = prepare(config.data, args.stores)

@@ -19,7 +19,7 @@ from refinevad.models.registry import AnyDetectorConfig, config_class
 
 
 class Config(Section):
-    """One training run: what ``python -m refinevad.train`` reads of a study file."""
+    """The configuration of one run: the sections that ``python -m refinevad.train`` reads."""
 
     data: DataConfig
     model: AnyDetectorConfig = RefineVADConfig()
@@ -57,7 +57,7 @@ def read_with_overrides(
     sections: Mapping[str, type[BaseModel]],
     whole: Sequence[str] = (),
 ) -> dict[str, type[BaseModel]]:
-    """Applies ``--set`` to a document, and finds out which detector it describes.
+    """Applies ``--set`` to a document, and determines its detector.
 
     Args:
         document: Changed in place; losses of RefineVAD that stand in ``train`` move to ``model``.
@@ -102,7 +102,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     plain: dict[str, type[BaseModel]] = {"data": DataConfig, "train": TrainConfig}
     sections = read_with_overrides(document, overrides, plain)
     if "data" not in document.data:
-        raise InputError(f"{path}: no `data` section; it says where the features lie")
+        raise InputError(f"{path}: no `data` section; add one that names the features")
     wanted = {name: document.data[name] or {} for name in sections if name in document.data}
     return validate(document, Config, wanted, sections)
 

@@ -27,10 +27,10 @@ Array = NDArray[Any]
 
 DEFAULT_SEGMENTS = 32
 MOST_SEGMENTS = 4096
-"""That a checkpoint may ask for: memory grows with their square."""
+"""Largest number of segments that a checkpoint may require: memory grows with their square."""
 TOP_CATEGORIES = 3
 _EXTRACTION = re.compile(r"(__\d+|_i3d|_emb|_languagebind)$")
-"""What feature extractors append to a video's name."""
+"""Suffixes that feature extractors append to a video's name."""
 
 
 def main(argv: list[str]) -> None:
@@ -106,14 +106,14 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="FILE",
-        help="the video's features, a .npy of (snippets, width), with or without a crop axis; of "
-        "the modality that the checkpoint reads, the visual one where it reads two",
+        help="the video's features, a .npy of (snippets, width), with or without a crop axis, in "
+        "the modality that the checkpoint reads (visual features if it reads two modalities)",
     )
     parser.add_argument(
         "--text",
         type=Path,
         metavar="FILE",
-        help="its caption features, where the checkpoint reads visual and text features",
+        help="the video's caption features, if the checkpoint reads visual and text features",
     )
     parser.add_argument(
         "--annotations",
@@ -128,8 +128,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="score snippet by snippet instead of in segments spread over the snippets (default: "
-        "as the test set was, data.test_length)",
+        help="score each snippet, instead of segments spread over the snippets (default: as on the "
+        "test set, data.test_length)",
     )
     parser.add_argument(
         "--segments",
@@ -159,7 +159,7 @@ def _fps(text: str) -> float:
 
 
 def _segments(path: Path, meta: Meta) -> int:
-    """As in training."""
+    """Number of segments in training."""
     segments = meta.extra.get("segments", DEFAULT_SEGMENTS)
     if type(segments) is not int or not 0 < segments <= MOST_SEGMENTS:
         raise InputError(f"{path}: its header says segments = {segments!r:.40}; give --segments")
@@ -167,7 +167,7 @@ def _segments(path: Path, meta: Meta) -> int:
 
 
 def _length(args: argparse.Namespace, meta: Meta) -> Length:
-    """Of the flags, else as the test scores were made that come with the checkpoint."""
+    """Test length of the flags, else that of the checkpoint's test scores."""
     if args.full:
         return "full"
     full = meta.extra.get("test_length") == "full" and args.segments is None
@@ -230,7 +230,7 @@ def _events(path: Path, video: str) -> list[Event]:
             return annotations.events[name]
     if annotations.lists_normal:
         raise InputError(
-            f"{path} has no line for {video}; name the features after the video, or leave out "
+            f"{path} has no line for {video}; name the features after the video, or omit "
             "--annotations"
         )
     return []  # XD-Violence: only abnormal videos are listed

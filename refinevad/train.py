@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=cli.program("refinevad.train"),
         description="Trains a detector once and evaluates it on the test set.\nA second run with "
-        "the same file, seed and kind of hardware gives the same bits.",
+        "the same file, seed and kind of hardware is bit-identical.",
         epilog=_fields(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -108,27 +108,27 @@ def parser() -> argparse.ArgumentParser:
         "--metric",
         choices=["ap", "auc", "ano_auc"],
         default="ap",
-        help="what selects the epoch (default: ap)",
+        help="metric of checkpoint selection (default: ap)",
     )
     parser.add_argument(
         "--split",
         choices=["val", "test"],
         default="val",
-        help="where it is measured: val, held-out training videos, or test, as published work "
-        'does; results then say "selected on test" (default: val)',
+        help="split of checkpoint selection: val, held-out training videos; or test, as published "
+        'work does, and results are then marked "selected on test" (default: val)',
     )
     add_runtime_arguments(parser, precision=True)
     return parser
 
 
 def _note_searched(args: argparse.Namespace, config: Config) -> None:
-    """A file that searches a knob fixes no value of it: say which one this run takes."""
+    """Prints the values that this run takes for fields that the file searches."""
     values = config.model.model_dump() | config.train.model_dump()
     searched = searched_fields(args.config, args.set)
     if searched:
         taken = " ".join(f"{name}={values[name]}" for name in searched)
         print(
-            f"note: {args.config} searches these; this run takes {taken} (--set KEY=VALUE)",
+            f"note: {args.config} searches these; this run uses {taken} (--set KEY=VALUE)",
             file=sys.stderr,
         )
 
@@ -278,13 +278,18 @@ def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult
         for name, title in METRIC_NAMES.items()
         if name in selected
     ]
-    header = ["", f"epoch {result.selected_epoch}", f"last, {len(result.curve)}", "label alone"]
+    header = [
+        "",
+        f"epoch {result.selected_epoch}",
+        f"last, {len(result.curve)}",
+        "video-label baseline",
+    ]
     how = "selected on test" if args.split == "test" else "selected on validation"
     lines = [
         *([SYNTHETIC] if store.synthetic else []),
         table(header, rows),
-        f"epoch {result.selected_epoch}: {how}, by {args.metric}. label alone: what a scorer "
-        "reaches that knows only whether the video is abnormal.",
+        f"epoch {result.selected_epoch}: {how}, by {args.metric}. video-label baseline: a scorer "
+        "that knows only whether the video is abnormal.",
         "",
         f"written to {out}: checkpoint.safetensors, metrics.json, curve.csv, training.png",
         "next:",

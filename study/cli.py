@@ -12,7 +12,7 @@ from study.backend import BACKENDS
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
-    """How and where a session runs trials: nothing here changes a result, but ``--set``."""
+    """Adds the flags of a session. Of these, only ``--set`` changes a result."""
     parser.add_argument(
         "--set",
         action="append",
@@ -27,8 +27,8 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="ray",
-        help="what runs the trials: ray, or serial: one after another in this process, without "
-        "Ray; the results are the same (default: ray)",
+        help="backend that runs the trials: ray; or serial, one after another in this process "
+        "without Ray. The results are the same (default: ray)",
     )
     parser.add_argument(
         "--address", metavar="ADDRESS", help="join this Ray cluster instead of starting Ray here"
@@ -40,13 +40,17 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "sqlite:///mlflow.db, which a bare `mlflow ui` shows)",
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="ledgers (default: runs)"
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="folder of all studies (default: runs)",
     )
     cli.add_stores_argument(parser)
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--study`` and ``--runs``: read with :func:`study_folder`."""
+    """Adds ``--study`` and ``--runs``, which :func:`study_folder` reads."""
     parser.add_argument(
         "--study", required=True, metavar="NAME", help="the study's name, or its folder"
     )
@@ -54,7 +58,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
-    """``--runs``: where studies lie."""
+    """Adds ``--runs``, the folder of all studies."""
     parser.add_argument(
         "--runs",
         type=Path,
@@ -78,7 +82,7 @@ def study_named(name: str, runs: Path) -> Path:
 
 
 def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
-    """``--tracking-uri`` of what is added to a study that MLflow shows already."""
+    """Adds ``--tracking-uri`` for commands that add to a study MLflow already shows."""
     parser.add_argument(
         "--tracking-uri",
         metavar="URI",
@@ -88,7 +92,7 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_bootstraps_argument(parser: argparse.ArgumentParser) -> None:
-    """``--bootstraps``: of an answer's intervals."""
+    """Adds ``--bootstraps``, the number of resamplings behind an interval."""
     parser.add_argument(
         "--bootstraps",
         type=_at_least_20,
@@ -112,5 +116,5 @@ def finite_number(text: str) -> float:
 def _at_least_20(text: str) -> int:
     number = positive(text)
     if number < 20:
-        raise argparse.ArgumentTypeError(f"{text}: fewer than 20 make no interval")
+        raise argparse.ArgumentTypeError(f"{text}: an interval needs at least 20 resamplings")
     return number

@@ -1,4 +1,4 @@
-"""``python -m study.importance --study NAME``: which hyperparameters matter, and how sure that is.
+"""``python -m study.importance --study NAME``: importances of hyperparameters, with intervals.
 
 Reads the ledger, takes no lock and changes no trial, so that it may run beside the study.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    """Returns 1 where the trials cannot say anything."""
+    """Returns 1 where importances cannot be computed."""
     args = parser().parse_args(argv)
     from rich.console import Console
 
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     console = Console()
     if args.studies:
         if args.floor is not None:
-            raise InputError("--floor goes with --study: two studies have two scales")
+            raise InputError("--floor needs --study: two studies have different scales")
         return _compare(console, args)
     if args.study is None:
         raise InputError("give --study NAME, or --studies A B to compare two")
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     view = read_study(study_folder(args))
     if view.file.variants:
         raise InputError(
-            f"{view.name} compares variants and searches nothing: "
+            f"{view.name} is a comparison study and searches nothing; its report is "
             f"python -m study.report --study {view.folder}"
         )
     folder = view.folder / "importance"
@@ -83,7 +83,7 @@ def _compare(console: Console, args: argparse.Namespace) -> int:
 
 
 def _show(console: Console, view: StudyView, found: Importance, uri: str) -> None:
-    """Adds the answer to the study's run in MLflow, if there is one."""
+    """Adds the importances to the study's run in MLflow, if there is one."""
     from study.tracking import TrackingUnavailable, redact, show_analysis
 
     numbers = {f"importance/{p.name}": p.shares["permutation"].value for p in found.parameters}
@@ -96,7 +96,7 @@ def _show(console: Console, view: StudyView, found: Importance, uri: str) -> Non
         _say(console, f"logged to the study's run in MLflow ({redact(uri)})")
     else:
         text = f"not logged: MLflow ({redact(uri)}) does not show this study"
-        _say(console, f"{text} (python -m study.publish --study {view.folder})")
+        _say(console, f"{text}. To publish it: python -m study.publish --study {view.folder}")
 
 
 def _say(console: Console, text: str) -> None:
@@ -107,9 +107,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("study.importance"),
-        description="Says which hyperparameters matter, with 95% intervals, beside a column of "
-        "noise, and whether the trials can tell at all. Writes tables and pictures into the "
-        "study's folder, and shows them in MLflow. May run beside the study.",
+        description="Computes importances of hyperparameters with 95% intervals, compares them "
+        "with a random probe, and checks that the surrogate model fits. Writes tables and pictures "
+        "to the study's folder and to MLflow. May run beside the study.",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--study", metavar="NAME", help="the study's name, or its folder")
@@ -117,23 +117,23 @@ def parser() -> argparse.ArgumentParser:
         "--studies",
         nargs=2,
         metavar=("A", "B"),
-        help="compare two studies: do their rankings agree, and what does the best "
-        "configuration of one lose on the other",
+        help="compare two studies: the agreement of their rankings, and the loss of objective when "
+        "the best configuration of one is used on the other",
     )
     add_runs_argument(parser)
     parser.add_argument(
         "--floor",
         type=finite_number,
         metavar="VALUE",
-        help="count objectives below VALUE as VALUE: what matters among trials that work at all "
-        "(goes to importance_floor_VALUE/, not to MLflow)",
+        help="count objectives below VALUE as VALUE, to see what matters among better trials "
+        "(written to importance_floor_VALUE/, not to MLflow)",
     )
     add_bootstraps_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="where tables and pictures go (default: importance/ in the study's folder)",
+        help="folder of tables and pictures (default: importance/ in the study's folder)",
     )
     add_tracking_argument(parser)
     return parser

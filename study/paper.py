@@ -1,7 +1,7 @@
 """``python -m study.paper TABLE… --space FILE``: the paper's tables and figures, from our own runs.
 
 Tables that compare variants are comparison studies like any other, all variants with the same
-seeds. The same command resumes: what has run is not run again.
+seeds. The same command resumes: finished trials are not run again.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 TABLES = {
     "ablation": "Table 3: base, + MoTAR, + category injection, + soft classification",
-    "injection": "Table 6: how the prototype reaches the segments",
-    "temporal": "no table of the paper: MoTAR, MTN, LGT-Adapter or none in RefineVAD",
-    "classifier": "Table 5: how well categories of videos are recognised",
-    "detection": "Table 2: mAP@IoU, categories found in time",
+    "injection": "Table 6: strategies of injecting the prototype into the segments",
+    "temporal": "not in the paper: MoTAR, MTN, LGT-Adapter or none in RefineVAD",
+    "classifier": "Table 5: recognition of the videos' categories",
+    "detection": "Table 2: mAP@IoU of categories localised in time",
     "complexity": "Table 8: parameters, FLOPs, latency and memory of the temporal modules",
     "tsne": "Figure 4: the category logits",
     "curves": "Figures 5, 7, 8: scores of single videos over the ground truth",
     "bars": "Figure 6: category probabilities of single videos",
 }
 _OF_MODELS = {"classifier", "detection", "tsne", "curves", "bars"}
-"""Made from the models of the ablation."""
+"""Tables and figures that are made from the models of the ablation."""
 
 
 def main(argv: list[str]) -> int:
@@ -110,7 +110,7 @@ def _conclude(
     studies: Mapping[str, StudyView],
     store: Store,
 ) -> None:
-    """Makes, prints and keeps the cards, and writes them as a page."""
+    """Makes, prints and saves the cards, and writes them as a page."""
     from refinevad.cli import SYNTHETIC
     from refinevad.files import or_stop, write_whole
     from study.reporting.card import write_card
@@ -126,7 +126,7 @@ def _conclude(
                 print_card(console, card)
     page = render(  # before `write_card` puts captions into the pictures
         f"Tables and figures: {folder.name}",
-        ["Every number is from the runs named here, on one data set."],
+        ["All numbers come from the runs named here, on one data set."],
         {"data": f"{store.header.name}, fingerprint {store.fingerprint[:16]}…"}
         | {table: _obtained(view) for table, view in studies.items()},
         list(cards.values()),
@@ -173,12 +173,16 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=cli.program("study.paper"),
         description="Makes the paper's tables and figures from runs on your data, with intervals "
-        "over seeds. Started again, it goes on.",
+        "over seeds. Run the same command again to resume.",
         epilog="tables:\n" + "\n".join(f"  {name:11} {text}" for name, text in TABLES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "tables", nargs="+", choices=[*TABLES, "all"], metavar="TABLE", help="see below, or all"
+        "tables",
+        nargs="+",
+        choices=[*TABLES, "all"],
+        metavar="TABLE",
+        help="one or more of the tables below, or all",
     )
     parser.add_argument(
         "--space",
@@ -188,13 +192,13 @@ def parser() -> argparse.ArgumentParser:
         help="study file of the data (its search is not run)",
     )
     parser.add_argument(
-        "--seeds", type=positive, default=3, metavar="N", help="of each variant (default: 3)"
+        "--seeds", type=positive, default=3, metavar="N", help="seeds per variant (default: 3)"
     )
     parser.add_argument(
         "--from-study", metavar="NAME", help="take model and train from a study's best trial"
     )
     parser.add_argument(
-        "--name", metavar="NAME", help="of what is written in runs/ (default: paper_FILE)"
+        "--name", metavar="NAME", help="name of the folder in runs/ (default: paper_FILE)"
     )
     add_session_arguments(parser)
     return parser

@@ -1,8 +1,8 @@
-"""``python -m study.publish``: shows a study's ledger in MLflow, once or for as long as it runs.
+"""``python -m study.publish``: publishes a study's ledger to MLflow, once or while it runs.
 
-`study.run` starts it as a process of its own (`start_publisher`), so that MLflow being slow or
-away never delays a trial. The two share nothing but a pipe: when it closes, because the study has
-ended or its process has died, the publisher publishes the rest and exits.
+`study.run` starts it as a process of its own (`start_publisher`), so that a slow or missing MLflow
+never delays a trial. The two share only a pipe. When it closes, because the study has ended or its
+process has died, the publisher publishes the rest and exits.
 """
 
 from __future__ import annotations
@@ -32,32 +32,31 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("study.publish"),
-        description="Shows a study's ledger in MLflow: whatever MLflow does not show yet is added. "
+        description="Publishes a study's ledger to MLflow: adds the trials that MLflow is missing. "
         "Safe to repeat and to interrupt.",
     )
     add_study_arguments(parser)
     parser.add_argument(
         "--tracking-uri",
         metavar="URI",
-        help=f"where MLflow keeps its runs: a database or a server "
-        f"(default: $MLFLOW_TRACKING_URI, else {DEFAULT_URI})",
+        help=f"MLflow database or server (default: $MLFLOW_TRACKING_URI, else {DEFAULT_URI})",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--rebuild",
         action="store_true",
-        help="first delete this study's runs from MLflow, then publish all of them anew",
+        help="delete this study's runs from MLflow, then publish all of them again",
     )
     how.add_argument(
         "--follow",
         action="store_true",
-        help="go on publishing until every planned trial has ended",
+        help="keep publishing until every planned trial has ended",
     )
     parser.add_argument(
         "--parent-pid",
         type=int,
         metavar="PID",
-        help="with --follow: until this process is gone or has closed our standard input",
+        help="with --follow: stop when this process has ended or has closed our standard input",
     )
     return parser
 

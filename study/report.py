@@ -1,4 +1,4 @@
-"""``python -m study.report --study NAME``: one HTML page that says what a study found, and how.
+"""``python -m study.report --study NAME``: one HTML page with a study's results and methods.
 
 Reads the ledger, takes no lock and changes no trial, so that it may run beside the study.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    """Writes the page; a study without a result has one as well."""
+    """Writes the page, also for a study without a result."""
     args = parser().parse_args(argv)
     from rich.console import Console
 
@@ -116,8 +116,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("study.report"),
-        description="Writes one self-contained HTML page: what the study found, which "
-        "hyperparameters matter, how it was obtained. Works for a running or a failed study too.",
+        description="Writes one self-contained HTML page: the results of a study, which "
+        "hyperparameters matter, and how the study was run. Works for running and failed studies.",
     )
     add_study_arguments(parser)
     add_bootstraps_argument(parser)
@@ -125,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="FILE",
-        help="where the page goes (default: report.html in the study's folder)",
+        help="file of the page (default: report.html in the study's folder)",
     )
     add_tracking_argument(parser)
     return parser

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
         outcome = run_session(file, store, options, console)
     except KeyboardInterrupt:  # before Ray had started: later ones end a session in order
         again = _command("study.run", argv)
-        console.print(f"\ninterrupted; nothing is lost, the same command goes on:\n  {again}")
+        console.print(f"\nInterrupted. Finished trials are saved. To resume, run:\n  {again}")
         return cli.INTERRUPTED
     for line in _advice(argv, args, file, options, outcome):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -69,19 +69,19 @@ def _advice(
     options: SessionOptions,
     outcome: Outcome,
 ) -> list[str]:
-    """The next commands to try, with the flags this one was given."""
+    """Commands to run next, with the flags that this one was given."""
     from study.ledger.records import best
     from study.trials.checkpoints import Checkpoints
 
     again = _command("study.run", argv)
     lines = ["", "next:"]
     if outcome.interrupted:
-        lines.append(f"  {again}   # goes on where this stopped")
+        lines.append(f"  {again}   # resumes the study")
     if not (outcome.published or outcome.interrupted):  # else it goes on by itself
         rest = ["--study", str(options.folder)]
         if args.tracking_uri:
             rest += ["--tracking-uri", args.tracking_uri]
-        missing = f"MLflow does not show all of it yet, see {options.folder / 'publisher.log'}"
+        missing = f"MLflow is still missing some trials, see {options.folder / 'publisher.log'}"
         lines.append(f"  {_command('study.publish', rest)}   # {missing}")
     if options.tracking_uri:
         lines.append(f"  {_view(options.tracking_uri)}")
@@ -89,12 +89,12 @@ def _advice(
         shown = ["--study", str(options.folder)]
         if args.tracking_uri:
             shown += ["--tracking-uri", args.tracking_uri]
-        what = "one page: what was found, which hyperparameters matter"
+        what = "one HTML page: the results and which hyperparameters matter"
         lines.append(f"  {_command('study.report', shown)}   # {what}")
     stores = [] if args.stores == Path("stores") else ["--stores", str(args.stores)]
     if not outcome.interrupted:
-        proof = _command("study.verify", ["--study", str(options.folder), *stores])
-        lines.append(f"  {proof}   # proves it: asks and trains again")
+        verify = _command("study.verify", ["--study", str(options.folder), *stores])
+        lines.append(f"  {verify}   # verifies it: re-proposes all trials, retrains some")
         more = ["--trials", str(2 * file.study.trials)]
         if file.seeds is not None:
             more = ["--set", f"seeds={2 * file.seeds}"]
@@ -110,7 +110,7 @@ def _advice(
 
 
 def _command(module: str, argv: list[str]) -> str:
-    """The command to type, without a password that stood in it."""
+    """The command to type, without the passwords it contained."""
     from study.tracking import redact
 
     words = [redact(word) if "://" in word else word for word in argv]
@@ -139,8 +139,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("study.run"),
-        description="Runs a hyperparameter study; started again, resumes it; with more trials, "
-        "extends it. The same file and seed give the same trials at any number of workers.",
+        description="Runs a hyperparameter study. Run the same command again to resume it, or with "
+        "more trials to extend it. The same file and seed give the same trials with any number of "
+        "workers.",
     )
     parser.add_argument(
         "--space",
@@ -150,13 +151,14 @@ def parser() -> argparse.ArgumentParser:
         help="study file (search_spaces/*.yaml)",
     )
     parser.add_argument(
-        "--trials", type=positive, metavar="N", help="trials in all, instead of the file's"
+        "--trials", type=positive, metavar="N", help="total number of trials (default: the file's)"
     )
     add_session_arguments(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check everything, show the study, ten configurations and a forecast; start nothing",
+        help="check everything and print the study, ten configurations and a time forecast, "
+        "without starting the study",
     )
     return parser
 

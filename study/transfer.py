@@ -1,9 +1,9 @@
-"""``python -m study.transfer --source S.yaml --target T.yaml``: what carries over from S to T.
+"""``python -m study.transfer --source S.yaml --target T.yaml``: transfer from data set S to T.
 
-Three variants (the paper's Table 4), the same seeds for all: trained on T; trained on T with the
-category head and prototypes of a model of S, frozen; a model of S scored on T as it is. The models
-of S are a study of their own. Both go through ledger, workers, tracking and proof as any study;
-started again, the command goes on.
+Three variants (the paper's Table 4) have the same seeds: trained on T; trained on T with the frozen
+category head and prototypes of a model of S; a model of S scored on T without training. The models
+of S are a study of their own. Both studies have a ledger, workers, tracking and verification as any
+study. The same command resumes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _unknown(seeds: int) -> SourceSection:
 
 
 def _checkpoints(folder: Path, seeds: int) -> SourceSection:
-    """The models of the source, one for each seed."""
+    """Checkpoints of the source's models, one for each seed."""
     from study.config.variants import SourceSection
     from study.trials.checkpoints import checkpoint_path
 
@@ -119,7 +119,7 @@ def _checkpoints(folder: Path, seeds: int) -> SourceSection:
         path = checkpoint_path(folder / "checkpoints", seed)
         if not path.exists():
             raise Stopped(
-                f"{path} is not there: seed {seed} of the source failed or diverged, see "
+                f"{path} is missing: seed {seed} of the source failed or diverged; see "
                 f"python -m study.report --study {folder}"
             )
         hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
@@ -129,14 +129,14 @@ def _checkpoints(folder: Path, seeds: int) -> SourceSection:
 def _require_compatible(
     source: StudyFile, target: StudyFile, stores: list[Store], args: argparse.Namespace
 ) -> None:
-    """What a model of the source must share with the target's."""
+    """Requires the settings that a model of the source must share with the target's."""
     from refinevad.models.checkpoint import describe_widths
 
     widths = [describe_widths(store.widths) for store in stores]
     if list(stores[0].widths.items()) != list(stores[1].widths.items()):
         raise InputError(
-            f"{args.source} has features {widths[0]}, {args.target} {widths[1]}: nothing carries "
-            "over between features of another kind"
+            f"{args.source} has features {widths[0]}, {args.target} has {widths[1]}: transfer "
+            "needs features of the same extraction"
         )
     if source.model.name != target.model.name:
         raise InputError(
@@ -190,8 +190,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("study.transfer"),
-        description="Says what carries over from one data set to another: training on the target, "
-        "with frozen categories of the source, and none at all. Started again, it goes on.",
+        description="Measures transfer between two data sets: training on the target from scratch, "
+        "with frozen categories of the source, and scoring without training. Run the same command "
+        "again to resume.",
     )
     for which in ("source", "target"):
         parser.add_argument(
@@ -202,7 +203,7 @@ def parser() -> argparse.ArgumentParser:
             help=f"study file of the {which} (its search is not run)",
         )
     parser.add_argument(
-        "--seeds", type=positive, default=5, metavar="N", help="of each variant (default: 5)"
+        "--seeds", type=positive, default=5, metavar="N", help="seeds per variant (default: 5)"
     )
     parser.add_argument(
         "--from-study",
@@ -211,7 +212,7 @@ def parser() -> argparse.ArgumentParser:
         help="take model and train from a study's best trial: one for both, or source and target",
     )
     parser.add_argument(
-        "--name", metavar="NAME", help="of the study (default: transfer_SOURCE_to_TARGET)"
+        "--name", metavar="NAME", help="name of the study (default: transfer_SOURCE_to_TARGET)"
     )
     add_session_arguments(parser)
     for which in ("source", "target"):
@@ -220,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help=f"as --set, for the {which} alone",
+            help=f"like --set, for the {which} only",
         )
     return parser
 

@@ -1,4 +1,4 @@
-"""``python -m study.verify``: proves that a study's trials are what its file, seed and data give.
+"""``python -m study.verify``: checks that a study's trials follow from its file, seed and data.
 
 Reads the ledger, takes no lock and writes nothing into the study, so that it may run beside it.
 """
@@ -32,7 +32,7 @@ class _Report:
         self.differing: list[Check] = []
 
     def add(self, check: Check, possible_causes: Sequence[str] = ()) -> None:
-        """Prints a check, and why it may differ though nobody changed anything."""
+        """Prints a check; where it differs, also the causes that need no change of the study."""
         count = len(check.differences)
         mark, style = ("differs", "bold red") if count else ("ok", "green")
         self.line(mark, check.name, check.summary, style)
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
     report.add(check_digest(snapshot, records, given=args.digest, table=table))
     if store is None or not args.sample:
         why = "--sample 0" if store else "these are not the study's data"
-        report.line("skipped", "training", f"no trial was trained again ({why})")
+        report.line("skipped", "training", f"no trial was retrained ({why})")
     else:
         report.add(_training(report, file, store, records, folder, args.sample), others)
     return _verdict(report, unended=meta.trials - ended)
@@ -96,7 +96,7 @@ def _search(console: Console, file: StudyFile, records: list[TrialRecord]) -> Ch
     from study.verification.search import check_search
 
     with progress_bar(console) as progress:
-        task = progress.add_task("asking trials again", total=len(records))
+        task = progress.add_task("re-proposing trials", total=len(records))
         return check_search(file, records, lambda done: progress.update(task, completed=done))
 
 
@@ -112,10 +112,10 @@ def _training(
     from study.verification.training import check_training
 
     with progress_bar(report.console) as progress:
-        task = progress.add_task("training again")
+        task = progress.add_task("retraining")
 
         def show(record: TrialRecord, epoch: int) -> None:
-            what = f"training trial {record.number} again"
+            what = f"retraining trial {record.number}"
             progress.update(task, description=what, completed=epoch, total=len(record.curve))
 
         kept = folder / "checkpoints"
@@ -133,7 +133,7 @@ def _verdict(report: _Report, *, unended: int) -> int:
         report.say(f"NOT verified; differences: {listed}", style="bold red")
         return 1
     so_far = f" so far; {unended} trials have not ended" if unended > 0 else ""
-    report.say(f"verified: nothing differs{so_far}", style="bold green")
+    report.say(f"verified: all checks passed, no differences{so_far}", style="bold green")
     return 0
 
 
@@ -145,7 +145,9 @@ def _count(text: str) -> int:
 
 def _digest(text: str) -> str:
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no digest: 64 hexadecimal digits")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a digest (expected 64 hexadecimal characters)"
+        )
     return text.lower()
 
 
@@ -153,9 +155,10 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("study.verify"),
-        description="Proves a study: asks all its trials again from its file, seed and results, "
-        "trains some of them again, and compares every bit with the ledger. Reads only; a running "
-        "or interrupted study is verified as far as it went. Exits 1 where anything differs.",
+        description="Verifies a study: re-proposes all its trials from its file, seed and results, "
+        "retrains some of them, and compares every bit with the ledger. It writes nothing. In a "
+        "running or interrupted study it verifies the trials so far. Exits with 1 if anything "
+        "differs.",
     )
     add_study_arguments(parser)
     cli.add_stores_argument(parser)
@@ -164,13 +167,13 @@ def parser() -> argparse.ArgumentParser:
         type=_count,
         default=3,
         metavar="K",
-        help="trials to train again, the best one first; 0: none (default: 3)",
+        help="number of trials to retrain, the best one first; 0: none (default: 3)",
     )
     parser.add_argument(
         "--digest",
         type=_digest,
         metavar="HEX",
-        help="the digest that a run has printed, to be compared as well",
+        help="digest that a run has printed, to compare as well",
     )
     return parser
 

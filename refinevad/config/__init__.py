@@ -1,4 +1,4 @@
-"""The knobs of a run: sections of the study file, checked; and the YAML document they come from."""
+"""The settings of a run: checked sections of the study file, and its YAML document."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from refinevad.config.section import KeyOf, Section, Seed
 
 
 class FeatureSource(Section):
-    """Where the features of one modality lie, and how they are laid out."""
+    """Folder, lists and layout of the features of one modality."""
 
     layout: Annotated[str, KeyOf(LAYOUTS)]
     """How files are named and which shapes arrays have (docs/data.md)."""
@@ -31,7 +31,7 @@ class FeatureSource(Section):
 
 
 class DataConfig(Section):
-    """Which videos, which features, which ground truth."""
+    """Videos, features and ground truth of a data set."""
 
     synthetic: Annotated[str, KeyOf(SYNTHETIC)] | None = None
     """Generate a seeded synthetic benchmark instead of reading files of one's own."""

@@ -26,9 +26,9 @@ Location = tuple[str | int, ...]
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
 MOST_CHARACTERS = 100_000
-"""Of a study file, its aliases written out: in a few lines of YAML they can stand for billions."""
+"""Nodes of a study file with its YAML aliases expanded: a few lines can expand to billions."""
 DEEPEST = 50
-"""Nesting of a study file; it needs five."""
+"""Largest nesting depth of a study file; five are needed."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # `${NAME}` inside a flow mapping (`{root: ${NAME}}`) is not YAML: brackets of Unicode's private
 # area, which YAML takes for letters, stand for it while the file is parsed.
@@ -44,7 +44,7 @@ class Document:
     origins: dict[Location, str] = field(default_factory=dict)
 
     def where(self, location: Sequence[str | int]) -> str:
-        """``file:line`` (or the flag) of a key, or of its nearest parent that exists."""
+        """Position of a key (``file:line``, or the flag), else of its nearest existing parent."""
         path = tuple(location)
         while path and path not in self.origins:
             path = path[:-1]
@@ -134,7 +134,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as in ``--set lr=1e-3``."""
+    """Parses one YAML value, as in ``--set lr=1e-3``."""
     loader = _Loader(text)
     try:
         node = loader.single_node()
@@ -226,7 +226,7 @@ def apply_overrides(
 
 
 def nearest(name: object, known: Iterable[object]) -> str:
-    """``; did you mean `x`?`` where something known is close, else what is known, or who knows."""
+    """A hint: ``; did you mean `x`?`` for a close name, else the known names or where they are."""
     names = [str(k) for k in known]
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:

@@ -1,4 +1,4 @@
-"""How a run is trained, judged and computed."""
+"""Settings of training, objective and runtime."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TrainConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """What a run is judged by, and so which epoch is its *selected epoch*."""
+    """The objective of a run, which also selects its checkpoint (the *selected epoch*)."""
 
     metric: Literal["ap", "auc", "ano_auc"] = "ap"
     """On `val`: of video labels against a video's mean top-k score; on `test`: of frames."""
@@ -51,7 +51,7 @@ class ObjectiveConfig(Section):
 
 
 class Runtime(Section):
-    """How the arithmetic is done: with the seed, this decides the bits of a result."""
+    """The arithmetic of a run. Together with the seed it decides the bits of a result."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a GPU where there is one."""
@@ -60,4 +60,4 @@ class Runtime(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bfloat16 autocast where the device computes in it, else float32."""
     deterministic: bool = True
-    """Deterministic algorithms on GPUs; false is faster and gives up the same-bits promise."""
+    """Deterministic algorithms on GPUs. False is faster; results are then not bit-reproducible."""

@@ -80,7 +80,7 @@ def _events(words: list[str]) -> list[Event]:
     events = [(start, end) for start, end in pairs if (start, end) != (-1, -1)]
     for start, end in events:
         if not 0 <= start < end:
-            raise ValueError(f"{start} {end} is no interval: 0 <= start < end is needed")
+            raise ValueError(f"{start} {end} is not an interval (expected 0 <= start < end)")
     return events
 
 
@@ -96,7 +96,7 @@ def _frame_numbers(words: list[str]) -> list[int]:
             numbers.append(int(word))
             label = None
         elif word[0] in "+-.0123456789" or len(numbers) % 2:
-            raise ValueError(f"{word!r} is no frame number: whole numbers are needed")
+            raise ValueError(f"{word!r} is not a frame number (expected a whole number)")
         else:
             label = word
     if label is not None and numbers:

@@ -1,4 +1,4 @@
-"""Which videos make a batch, and which training videos are held out."""
+"""Batches of training videos, and the split of held-out videos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BalancedBatches:
     Args:
         labels: (N, C) bool, array or tensor; all False marks a normal video.
         batch_size: Videos per batch, even.
-        generator: Decides the order and the crops; equal seeds give equal batches.
+        generator: Generator of the order and the crops; equal seeds give equal batches.
         crops: Crops per video; one is drawn for each video of a batch.
 
     Raises:

@@ -38,7 +38,7 @@ def prepare(config: DataConfig, stores: Path = Path("stores"), *, progress: bool
         config: The data section. ``val_fraction``, ``split_seed`` and ``test_length`` do not
             change a store.
         stores: Folder of packed stores, made when needed.
-        progress: Show a progress bar (on a terminal) or a line, and what was done to the data.
+        progress: Show a progress bar (on a terminal) or a line, and notes on the data.
 
     Raises:
         InputError: The sources are missing or do not agree; every offender is named.
@@ -88,7 +88,7 @@ def _relevant(config: DataConfig) -> dict[str, Any]:
 
 
 def _up_to_date(path: Path, config: DataConfig, stores: Path) -> tuple[Store | None, str]:
-    """The store, if it can be used as it is; else why not ("" where there is none)."""
+    """The store if it is up to date; else the reason why not ("" where there is none)."""
     if not path.is_dir():
         return None, ""
     try:
@@ -136,8 +136,8 @@ def _build(path: Path, config: DataConfig, stores: Path, progress: bool) -> Stor
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise Stopped(
-            f"cannot write {path}: {error.strerror or error}; mend that, or give --stores another "
-            "folder"
+            f"cannot write {path}: {error.strerror or error}; fix this, or give another folder "
+            "with --stores"
         ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -192,15 +192,15 @@ def _make(stores: Path) -> None:
     except OSError as error:
         raise InputError(
             f"cannot make the folder of packed stores {stores}: {error.strerror}; "
-            f"give another with --stores"
+            f"give another folder with --stores"
         ) from None
 
 
 @contextmanager
 def _builder(config: DataConfig, stores: Path, name: str, progress: bool) -> Iterator[None]:
-    """One builder of a store at a time, and its generated files made and left alone meanwhile.
+    """Lets one process build a store at a time, and protects its generated files meanwhile.
 
-    Stores of one synthetic kind (of different ``segments``) are packed from the same files.
+    Stores of one synthetic kind (with different ``segments``) are packed from the same files.
     """
     waiting = f"{name} is being packed by another process; waiting" if progress else None
     with locked(stores / f".{name}.lock", waiting), ExitStack() as held:

@@ -26,18 +26,16 @@ MISSING = "the list names files that do not exist; add them, or correct the list
 UNREADABLE = "files cannot be read; check their permissions"
 NOT_NPY = "not .npy files; features must be arrays written by np.save"
 TRUNCATED = "truncated files (shorter than their header says); copy or extract them again"
-PICKLED = (
-    "pickled files: not read, because loading a pickle can run code; save plain arrays of numbers"
-)
-BAD_HEADER = "files whose .npy header makes no sense; write them again with np.save"
-NOT_NUMBERS = "files whose values are no real numbers; save float16 or float32 arrays"
+PICKLED = "pickled files: not read, because a pickle can run code; save plain arrays of numbers"
+BAD_HEADER = "files whose .npy header is invalid; write them again with np.save"
+NOT_NUMBERS = "files whose values are not real numbers; save float16 or float32 arrays"
 WRONG_NDIM = (
     "files of a wrong shape; features are (n, width), or with a crop axis (n, crops, width)"
 )
 EMPTY = "files without a row or a column; extract them again"
 NO_CROP_AXIS = "3-D files in which neither of the first two axes is 5 or 10 crops"
 AMBIGUOUS = (
-    "3-D files whose crop axis cannot be told, and no other file of the split settles it; "
+    "3-D files whose crop axis is ambiguous, also by the other files of the split; "
     "save them as (n, width), one file per crop"
 )
 NOT_FINITE = "files with NaN or Inf; extract them again"

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, in one message."""
+"""All problems of a data set, in one message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from refinevad.errors import InputError, list_offenders
 
 
 class Problems:
-    """Collects offenders by kind, so that one run names all of them and not the first only."""
+    """Collects offenders by kind of problem, so that one run names all of them."""
 
     def __init__(self) -> None:
         self._found: dict[str, list[str]] = {}

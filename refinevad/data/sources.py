@@ -1,7 +1,7 @@
 """A data section of a study file, resolved: which videos, which files, which labels and events.
 
-Nothing is packed here and no feature value is read; but every file's header is, so that lists,
-files, labels and annotations are known to agree. What does not agree is named, all of it.
+Nothing is packed here and no feature value is read. But every file's header is read, to check that
+lists, files, labels and annotations agree. An error names every disagreement.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Video:
 
 @dataclass(frozen=True)
 class ResolvedData:
-    """Everything a store is packed from."""
+    """Everything that a store is packed from."""
 
     taxonomy: Taxonomy
     widths: dict[str, int]
@@ -91,7 +91,7 @@ def _below(root: Path, path: Path | None) -> Path | None:
 
 
 def check_folders(config: DataConfig) -> None:
-    """Raises an InputError that names every configured folder, list or annotation not there."""
+    """Raises an InputError that names every missing folder, list or annotation file."""
     missing = []
     for name, source in modalities(config).items():
         if not source.root.is_dir():
@@ -105,9 +105,9 @@ def check_folders(config: DataConfig) -> None:
         missing.append(f"data.annotations: no file {config.annotations}")
     if missing:
         raise InputError(
-            "the data set is not where the configuration says. Put the files there, or change the "
-            "path or the environment variable it is made of (docs/data.md says where to get the "
-            "features and how to lay them out):\n" + "\n".join(f"  {line}" for line in missing)
+            "the data set is not where the configuration says. Put the files there, or correct the "
+            "path or its environment variable (docs/data.md explains where to get the features and "
+            "how to arrange them):\n" + "\n".join(f"  {line}" for line in missing)
         )
 
 
@@ -256,8 +256,8 @@ def _annotate(
 ) -> list[Video]:
     """Gives every test video its events, and checks them against label and length.
 
-    One mismatch is no mistake: features stop at the last whole snippet, and a short event may lie
-    in the frames after it. Such a video stays, without a positive frame, and is noted.
+    One mismatch is not an error: features stop at the last whole snippet, and a short event may lie
+    in the frames after it. Such a video is kept without a positive frame, with a note.
     """
     annotations = read_annotations(path)
     for name in sorted(annotations.events.keys() - listed):

@@ -1,4 +1,4 @@
-"""The packed store: what training and evaluation read instead of thousands of feature files.
+"""The packed store, which training and evaluation read instead of thousands of feature files.
 
 A store is a folder of plain files, opened as memory maps, never unpickled, and free to be moved:
 
@@ -52,7 +52,7 @@ class DamagedStore(InputError):
 
 
 class ArrayFile(BaseModel):
-    """What one array of a store must look like."""
+    """The expected shape, type and size of one array of a store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +61,7 @@ class ArrayFile(BaseModel):
     size: int
     """Bytes of the file."""
     sha256: str
-    """Of the array's bytes, without the .npy header."""
+    """sha256 of the array's bytes, without the .npy header."""
 
 
 class Header(BaseModel):
@@ -72,7 +72,7 @@ class Header(BaseModel):
     version: int
     name: str
     synthetic: str | None
-    """The generator's kind, where the data are synthetic: outputs must say so."""
+    """Kind of the synthetic data, which outputs must state; None for real data."""
     categories: tuple[str, ...]
     widths: dict[str, Width]
     """Modality -> width, in the order of concatenation."""
@@ -82,7 +82,7 @@ class Header(BaseModel):
     crops: dict[str, int]
     """Crops per split: {"train": 10, "test": 1}."""
     notes: tuple[str, ...]
-    """What was done to the sources beyond packing them (trimmed snippets)."""
+    """Changes to the sources beyond packing them (trimmed snippets)."""
     fingerprint: str
     """sha256 of the content: equal for equal data, wherever and whenever it was packed."""
     arrays: dict[str, ArrayFile]
@@ -153,7 +153,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stamp = _stamp(path)
-        """Of the files as they were opened."""
+        """Sizes and times of the files when they were opened."""
         self.header = _read_header(path)
         _check_sizes(path, self.header)
         self._videos = _read_videos(path)
@@ -176,7 +176,7 @@ class Store:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the data come from our generator: outputs must say so."""
+        """Whether the data are synthetic, which outputs must state."""
         return self.header.synthetic is not None
 
     @cached_property
@@ -226,10 +226,10 @@ class Store:
             raise DamagedStore(_damaged(self.path, "names or header do not match the fingerprint"))
 
     def check_unchanged(self) -> None:
-        """Looks at the files' sizes and times, which takes microseconds.
+        """Checks the files' sizes and times, which takes microseconds.
 
-        Memory maps show what is written to their files, and a process that reads beyond the end
-        of a file cut short is killed: look before and after an array is used.
+        Memory maps show changes of their files, and a process that reads beyond the end of a
+        truncated file is killed. So call this before and after an array is used.
 
         Raises:
             DamagedStore: A file was written to, replaced or removed since the store was opened.
@@ -239,7 +239,7 @@ class Store:
             names = sorted({name for name, *_ in {*now} ^ {*self.stamp}})
             raise DamagedStore(
                 f"the packed store {self.path} was changed while it was in use "
-                f"({', '.join(names)}); delete the folder, the same command packs it again"
+                f"({', '.join(names)}); delete the folder: the same command packs it again"
             )
 
     def _map(self, name: str) -> npt.NDArray[Any]:
@@ -289,7 +289,7 @@ def _digest(array: npt.NDArray[Any]) -> str:
 
 
 def _damaged(path: Path, what: str) -> str:
-    return f"the packed store {path} is damaged ({what}); delete the folder, it is packed again"
+    return f"the packed store {path} is damaged ({what}); delete the folder: it is packed again"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -310,7 +310,7 @@ def _read_header(path: Path) -> Header:
     if version != VERSION:
         raise InputError(
             f"the packed store {path} has format {version}, this version reads {VERSION}; "
-            f"delete the folder, it is packed again"
+            f"delete the folder: it is packed again"
         )
     try:
         return Header.model_validate(content)
@@ -340,7 +340,7 @@ def _read_videos(path: Path) -> dict[str, Any]:
 
 
 def _check_shapes(path: Path, header: Header, videos: dict[str, Any]) -> None:
-    """A store from elsewhere may claim anything: what it claims must at least agree."""
+    """Checks that the header is consistent; a store from elsewhere may claim anything."""
     train, test, classes = len(videos["train"]), len(videos["test"]), len(header.categories)
     pooled = header.segments, sum(header.widths.values())
     total = header.arrays["test_truth"].shape[0]

@@ -1,7 +1,7 @@
 """The embedded benchmark: seeded, synthetic, in the file layout of the real ones.
 
-Two kinds share what they are about and differ in how it looks, so that transfer between them can
-be studied: ``ucf-like`` (13 categories, one per video, fixed cameras) and ``xd-like`` (6
+Two kinds share their topics and differ in appearance, so that transfer between them can be
+studied: ``ucf-like`` (13 categories, one per video, fixed cameras) and ``xd-like`` (6
 categories, several per video, shots that cut). A category is a mixture of *words* ("violence",
 "fire", …); a word has one direction in visual space, one in caption space and one rhythm, the
 same for both kinds. An event adds its category's direction and oscillates at its rhythm on top of
@@ -74,7 +74,7 @@ class _Video:
 
 @dataclass(frozen=True)
 class _Style:
-    """What makes one kind look different from the other."""
+    """The appearance of one kind, in which it differs from the other."""
 
     scenes: str
     offset: float  # of the whole domain
@@ -90,7 +90,7 @@ class _Style:
 
 
 def folder(kind: Kind, stores: Path) -> Path:
-    """Where ``prepare`` puts the files of a kind."""
+    """Folder in which ``prepare`` puts the files of a kind."""
     return stores / "synthetic" / kind
 
 

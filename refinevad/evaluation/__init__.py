@@ -1,4 +1,4 @@
-"""Scores of whole data sets, and what they are worth."""
+"""Scores of whole data sets, and their metrics."""
 
 from __future__ import annotations
 

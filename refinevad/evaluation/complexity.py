@@ -1,6 +1,6 @@
-"""What a temporal module costs: parameters, operations, time and memory of a forward pass.
+"""The cost of a temporal module: parameters, operations, time and memory of a forward pass.
 
-Needs torch alone.
+It needs only torch.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one module in evaluation, float32.
+    """The cost of one module in evaluation, float32.
 
     Attributes:
-        name: As in ``model.temporal``.
-        parameters: Their number.
-        flops: Of one video, as torch counts them: two for each multiplication and addition of
-            matrix products, convolutions and attention; everything else is free.
-        milliseconds: Median of a forward pass, by batch size.
-        megabytes: Most that live tensors beside weights and input take at once, by batch size.
+        name: Name of the module, as in ``model.temporal``.
+        parameters: Number of parameters.
+        flops: Operations of one video, as torch counts them: two for each multiplication and
+            addition of matrix products, convolutions and attention; other operations count zero.
+        milliseconds: Batch size -> median time of a forward pass.
+        megabytes: Batch size -> peak memory of live tensors, without weights and input.
     """
 
     name: str
@@ -49,7 +49,7 @@ def costs(
     repeats: int = 15,
     device: str = "cpu",
 ) -> list[Cost]:
-    """Measures modules side by side: their passes are timed in turns, so that all get the noise.
+    """Measures several modules. Their passes are timed in turns, so that noise affects all alike.
 
     Args:
         modules: Name -> module of ``(B, T, D)`` and a mask; they are put on the device.
@@ -57,7 +57,7 @@ def costs(
         length: Segments a video, T.
         batches: Batch sizes.
         repeats: Timed passes of each.
-        device: Where; threads are torch's own setting.
+        device: Device of the measurement; the threads are torch's own setting.
     """
     modules = {name: module.to(device).eval() for name, module in modules.items()}
     inputs = {batch: torch.randn(batch, length, width, device=device) for batch in batches}
@@ -90,7 +90,7 @@ def flops(module: nn.Module, x: Tensor) -> int:
 
 @contextmanager
 def _unfused() -> Iterator[None]:
-    """Matrix products one by one: the fused kernels of evaluation hide theirs."""
+    """Computes matrix products one by one; the fused kernels of evaluation would hide theirs."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -101,11 +101,11 @@ def _unfused() -> Iterator[None]:
 
 
 def peak_bytes(module: nn.Module, x: Tensor) -> int:
-    """Most bytes of live tensors during a pass, without weights and input.
+    """Peak memory of live tensors during a pass, in bytes, without weights and input.
 
-    On a GPU what its allocator gave out; elsewhere the sum of the tensors that torch's operations
-    returned and that were still alive, without fused kernels: what an operation takes for itself is
-    left out.
+    On a GPU it is the memory that the allocator gave out. Elsewhere it is the sum of the live
+    tensors that torch's operations returned, without fused kernels and without the operations' own
+    temporary memory.
     """
     if x.is_cuda:
         torch.cuda.reset_peak_memory_stats(x.device)

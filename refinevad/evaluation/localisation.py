@@ -1,8 +1,8 @@
-"""Categories found in time: mAP@IoU, as VadCLIP computes it and as one would expect it.
+"""Categories localised in time: mAP@IoU, as VadCLIP computes it and in the usual definition.
 
-VadCLIP's evaluation (``map_vadclip``) has habits that change the number; they are kept, so that
-numbers compare, and ``map_clean`` goes without. Both work on snippets, which is exact: a score is
-the same for all 16 frames of a snippet.
+VadCLIP's evaluation (``map_vadclip``) has peculiarities that change the number. They are kept, so
+that numbers are comparable; ``map_clean`` leaves them out. Both work on snippets, which is exact: a
+score is the same for all 16 frames of a snippet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IOUS = (0.1, 0.2, 0.3, 0.4, 0.5)
 NORMAL = 0
 """Column of the normal class."""
 RELATIVE_THRESHOLD = 0.6
-"""A run is what lies above ``max - 0.6 (max - min)`` of a video's column."""
+"""Relative threshold: a run lies above ``max - 0.6 (max - min)`` of a video's column."""
 VIDEO_WEIGHT = 0.7
 """Share of the class's score of the whole video in a proposal's score."""
 
@@ -53,7 +53,7 @@ class DetectionMAP:
 
 @dataclass(frozen=True)
 class Proposals:
-    """Of one class, over all videos: (P,) each; frames half-open, in order of video and time."""
+    """Proposals of one class in all videos: (P,) each, half-open frames, by video and time."""
 
     video: Array
     start: Array

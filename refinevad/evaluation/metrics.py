@@ -51,9 +51,9 @@ def frame_metrics(scores: Array, truth: Array, offsets: Array, abnormal: Array) 
 
 
 def video_label_floor(truth: Array, offsets: Array, abnormal: Array) -> dict[str, float]:
-    """``auc`` and ``ap`` of frames for a scorer that knows the video label and nothing more.
+    """The video-label baseline: frames' ``auc`` and ``ap`` of a scorer that knows only the label.
 
-    Any claim that a model localises must clear it: UCF-Crime AUC 0.816, XD-Violence AP 0.499.
+    A model that localises must exceed it: UCF-Crime AUC 0.816, XD-Violence AP 0.499.
     """
     label = np.repeat(np.asarray(abnormal, dtype=np.float32), np.diff(offsets))
     tp, fp = _counts_by_threshold(label, *_frame_counts(truth))
@@ -93,7 +93,7 @@ def category_metrics(
 
 
 def weighted_auc(scores: Array, positive: Array, negative: Array) -> float:
-    """Area under the ROC curve; row i stands for ``positive[i]`` and ``negative[i]`` frames."""
+    """Area under the ROC curve; row i counts as ``positive[i]`` and ``negative[i]`` frames."""
     return _auc(*_counts_by_threshold(scores, positive, negative))
 
 

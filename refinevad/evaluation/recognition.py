@@ -1,4 +1,4 @@
-"""How well a model recognises the categories of abnormal videos."""
+"""Metrics of recognising the categories of abnormal videos."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Array = NDArray[Any]
 TOKENS = 8192
 """Segments (or snippets) in one batch, padding included: bounds the memory of activations."""
 CACHED_TOKENS = 2048
-"""The same at full length on a CPU, whose caches hold no more."""
+"""Snippets in one batch at full length on a CPU, whose caches hold no more."""
 WINDOW = 4096
 """Longest piece of a video scored at once in full length (36 minutes at 30 frames a second);
 a longer one is cut into equal pieces. Attention's memory grows with the square of it."""
@@ -38,18 +38,18 @@ a longer one is cut into equal pieces. Attention's memory grows with the square 
 
 @dataclass(frozen=True)
 class VideoScores:
-    """What a model says about N videos of T segments, averaged over crops; on the CPU."""
+    """A model's scores of N videos of T segments, averaged over crops; on the CPU."""
 
     scores: Array
     """(N, T) float32"""
     category_probs: Array | None
     """(N, C) float32; None: the detector knows no categories."""
     diagnostics: dict[str, float]
-    """Means over videos of what the detector says of itself, by metric name."""
+    """Metric name -> mean of the detector's own diagnostics over videos."""
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a detector's weights are; a fitted one has buffers only."""
+    """Device of a detector's weights, or of its buffers where it is fitted."""
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")

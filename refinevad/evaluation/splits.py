@@ -1,4 +1,4 @@
-"""What a model's scores are worth: on held-out training videos, and on the test set."""
+"""Metrics of a model's scores on held-out training videos and on the test set."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ test_metrics.__test__ = False  # type: ignore[attr-defined]  # no test, whatever
 
 
 def floor_metrics(store: Store) -> dict[str, float]:
-    """What knowing the video label alone would reach on the test set, named ``floor/…``."""
+    """Metrics of the video-label baseline on the test set, named ``floor/…``."""
     test = store.test
     found = video_label_floor(test.truth, test.offsets, np.asarray(test.labels.any(axis=1)))
     return {f"floor/{name}": value for name, value in found.items()}

@@ -40,7 +40,7 @@ def masked_batch_norm(
 def _normalise_valid(
     x: Tensor, mask: Tensor, mean: Tensor, var: Tensor, scale: Tensor, bias: Tensor
 ) -> Tensor:
-    """What ``F.batch_norm`` does, on the valid rows; no gather, so no data-dependent shape."""
+    """Normalises the valid rows as ``F.batch_norm``; no gather, so no data-dependent shape."""
     values = x.float()
     weight = mask.unsqueeze(-1).float()
     count = weight.sum()
@@ -54,7 +54,7 @@ def _normalise_valid(
 
 
 class BatchNorm(nn.Module):
-    """The usual one, with one set of running statistics."""
+    """Masked batch normalisation with one set of running statistics."""
 
     mean: Tensor
     var: Tensor

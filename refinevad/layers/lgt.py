@@ -107,7 +107,7 @@ class LGTAdapter(nn.Module):
         self.alike = GraphPair(width)
         self.near = GraphPair(width)
         self.scale = nn.Parameter(torch.ones(()), requires_grad=False)
-        """Of the distance graph: in the paper's count of parameters, and used nowhere."""
+        """Layer of the distance graph; it is in the paper's parameter count, but unused."""
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:

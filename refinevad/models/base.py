@@ -1,4 +1,4 @@
-"""The interface of a detector: what the trainer, the scorer and the tables know of a model."""
+"""The interface of a detector, as the trainer, the scorer and the tables use it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from refinevad.layers.mil import top_k_mean
 
 @dataclass(frozen=True)
 class Task:
-    """What a detector is built for."""
+    """The task that a detector is built for: features and categories of the data set."""
 
     widths: Mapping[str, int]
     """Modality -> feature width, in the order in which the input concatenates them."""
@@ -51,7 +51,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a detector says of B videos of T segments."""
+    """A detector's output for B videos of T segments."""
 
     scores: Tensor
     """``(B, T)`` in [0, 1], float32; 0 where padded."""
@@ -120,11 +120,11 @@ class Detector(nn.Module, ABC):
         """
 
     def prepare(self, split: Split) -> None:
-        """Looks at the training part once, before the first epoch."""
+        """Reads the training part once, before the first epoch."""
 
     @classmethod
     def video_scores(cls, scores: Tensor, config: DetectorConfig) -> Tensor:
-        """What a video is judged by in validation: ``(N, T)`` segment scores to ``(N,)``.
+        """Video scores for validation: ``(N, T)`` segment scores to ``(N,)``.
 
         By default the mean of the T // 16 + 1 largest.
         """
@@ -148,7 +148,7 @@ class Detector(nn.Module, ABC):
         )
 
     def resize_for(self, state: Mapping[str, Tensor]) -> None:
-        """Makes room for weights whose sizes were learnt; most detectors have none.
+        """Resizes weights whose sizes were learnt; most detectors have none.
 
         Raises:
             RuntimeError: The tensors do not fit each other.
@@ -164,11 +164,11 @@ class Detector(nn.Module, ABC):
 
 
 class FittedDetector(Detector):
-    """A detector without gradient steps: what it learns lies in buffers."""
+    """A detector without gradient steps; its fitted values are buffers."""
 
     loss_names: ClassVar[tuple[str, ...]] = ()
     trained_on: ClassVar[Literal["both", "normal"]] = "both"
-    """Which training videos :meth:`fit` is given."""
+    """The training videos that :meth:`fit` is given."""
 
     @abstractmethod
     def fit(self, split: Split, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with the weights and, in its header, what they belong to.
+"""Checkpoints: one safetensors file with the weights and, in its header, their metadata.
 
 Nothing is ever unpickled, so a checkpoint from a stranger can be opened. The same weights and
 metadata give the same bytes.
@@ -34,7 +34,7 @@ _KEY = "refinevad"  # one key: the order of several in the header would not be f
 
 @dataclass(frozen=True)
 class Meta:
-    """What a checkpoint's weights belong to."""
+    """Metadata of a checkpoint: detector, categories, features."""
 
     model: AnyDetectorConfig
     categories: tuple[Annotated[str, Field(pattern=r"^\P{C}*$")], ...]
@@ -42,7 +42,7 @@ class Meta:
     widths: dict[str, Width]
     """Modality -> feature width, in the order in which the input is concatenated."""
     extra: dict[str, Any]
-    """Whatever the writer added: seed, data fingerprint, metrics."""
+    """Further metadata of the writer: seed, data fingerprint, metrics."""
 
 
 def dumps(
@@ -75,7 +75,7 @@ def save(
     widths: Mapping[str, int],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a checkpoint atomically: after a crash the old file is there, or the new one."""
+    """Writes a checkpoint atomically: a crash leaves the old file or the new one."""
     data = dumps(model_state, model=model, categories=categories, widths=widths, extra=extra)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -1,4 +1,4 @@
-"""The detectors there are: one line each. Nothing here imports torch."""
+"""The registry of detectors, one line each. Nothing here imports torch."""
 
 from __future__ import annotations
 

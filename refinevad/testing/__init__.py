@@ -1,4 +1,4 @@
-"""What tests of detectors need, for this package and for others that add one."""
+"""Support for tests of detectors, in this package and in others that add one."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def trained(config: DetectorConfig, *, seed: int, between: Any = lambda: None) -
 
 
 def predict(model: Detector, x: Tensor, mask: Tensor | None = None) -> Prediction:
-    """What a detector says in evaluation mode."""
+    """A detector's prediction in evaluation mode."""
     with scoring_mode(model):
         found: Prediction = model(x, mask)
     return found

@@ -1,4 +1,4 @@
-"""How a run is judged: which videos are held out, and the metrics of a detector on a split."""
+"""The evaluation of a run: its held-out videos, and the metrics of a detector on a split."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Judge:
 
     Args:
         store: Packed data.
-        config: Of the run.
+        config: Configuration of the run.
         split_seed: Decides which videos are held out.
-        objective: What the run is judged by; on ``test`` no training video is held out.
-        runtime: Where scores are computed.
+        objective: Objective of the run; on ``test`` no training video is held out.
+        runtime: Device and threads of the scores.
 
     Raises:
         InputError: The data cannot be split.
@@ -72,7 +72,7 @@ class Judge:
 
     @property
     def selection(self) -> str:
-        """How the epoch is chosen, in the words that stand beside results."""
+        """Checkpoint selection, in the words shown beside results."""
         return "selected on test" if self.objective.split == "test" else "validation"
 
     def epoch_metrics(self, model: Detector) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 
 
 class RandomState:
-    """Random numbers of one run, whatever else the process draws.
+    """The random state of one run, independent of other draws in the process.
 
     Dropout and initial weights draw from torch's global generators. Inside ``with state.active():``
     these continue where this state left off; afterwards they are what they were before.

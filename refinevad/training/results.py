@@ -1,4 +1,4 @@
-"""What a training run reports: one record per epoch, one result per run."""
+"""The reports of a training run: one record per epoch, one result per run."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class RunResult:
     diverged: bool
     """A loss or a score was NaN or infinite: the objective is then 0.0."""
     objective: float
-    """At the selected epoch: the best over epochs."""
+    """Objective at the selected epoch, the best over epochs."""
     selected_epoch: int
-    """1-based, the earliest of equally good ones; 0 where the run diverged."""
+    """Selected epoch, 1-based, the earliest of equally good ones; 0 where the run diverged."""
     last_objective: float
     curve: list[EpochRecord]
     selected: dict[str, float]
     """The selected epoch's metrics, ``test/…`` and ``floor/…`` included; empty if diverged."""
     last: dict[str, float]
-    """The last epoch's, likewise."""
+    """The last epoch's metrics, likewise."""
     model_state: dict[str, Tensor] | None
     """Weights of the selected epoch, on the CPU; None if diverged."""
     hardware: dict[str, str]
     """Device, processor or GPU, precision, threads, torch's version."""
     selection: str
-    """How the epoch was chosen: ``validation``, or ``selected on test``."""
+    """Checkpoint selection: ``validation``, or ``selected on test``."""
 
 
 def checkpoint_facts(

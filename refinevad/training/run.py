@@ -1,8 +1,8 @@
 """One training run, epoch by epoch, and its result.
 
-What makes it repeatable: the weights' initial values, batches, crops and dropout come from the
-seed alone. Dropout draws from torch's global generator, so a run keeps a state of its own for it
-(``RandomState``): what else the process draws, before or between epochs, changes nothing.
+A run is repeatable: initial weights, batches, crops and dropout depend on the seed only. Dropout
+draws from torch's global generator, so a run keeps its own state of it (``RandomState``). Other
+draws of the process, before or between epochs, change nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TrainingRun:
         config: What to train and how; ``config.train.seed`` is not read, ``seed`` is.
         seed: Decides initial weights, batches, crops and dropout.
         split_seed: Decides which videos are held out.
-        objective: What the run is judged by; on ``test`` no training video is held out.
+        objective: Objective of the run; on ``test`` no training video is held out.
         runtime: Device, precision, threads.
         stopping_curve: Objective that the best epoch so far must reach, per epoch.
         warmup_epochs: First epochs that the run is never stopped after, whatever the curve says.
@@ -264,7 +264,7 @@ def train(
     warmup_epochs: int = 0,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> RunResult:
-    """A whole run; arguments as in ``TrainingRun``. ``on_epoch`` hears of every epoch."""
+    """Runs all epochs; arguments as in ``TrainingRun``. ``on_epoch`` is called after each epoch."""
     run = start_run(
         store,
         config,

@@ -1,4 +1,4 @@
-"""Device, precision and threads of a run: from wishes (``auto``) to facts that are recorded."""
+"""Device, precision and threads of a run: resolves ``auto`` to the facts that are recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Resolved:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def apply(self) -> None:
-        """Sets what torch keeps per process: threads and deterministic algorithms."""
+        """Sets torch's threads and deterministic algorithms for this process."""
         torch.set_num_threads(self.threads)
         if self.device.type == "cuda":
             # Without it cuBLAS refuses deterministic mode; read when CUDA starts.
@@ -40,7 +40,7 @@ class Resolved:
             torch.use_deterministic_algorithms(self.deterministic)
 
     def hardware(self) -> dict[str, str]:
-        """What, beside the seed, decides the bits of a result."""
+        """Facts that, together with the seed, decide the bits of a result."""
         facts = {
             "device": self.device.type,
             "precision": self.precision,
@@ -68,7 +68,7 @@ def process_settings_kept() -> Iterator[None]:
 
 
 def resolve_runtime(runtime: Runtime) -> Resolved:
-    """Decides what ``auto`` means here.
+    """Resolves ``auto`` on this machine.
 
     Raises:
         InputError: ``cuda`` is asked for and there is none.
@@ -84,7 +84,7 @@ def resolve_runtime(runtime: Runtime) -> Resolved:
 
 
 def _computes_in_bf16(device: torch.device) -> bool:
-    """In hardware, that is: emulated bfloat16 is slower than float32."""
+    """Whether the device computes in bfloat16 in hardware; emulation is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -24,10 +24,10 @@ class ZeroShotRun(SingleEpochRun):
     Args:
         store: Packed data.
         source: The detector; the run puts it on the device.
-        meta: Of its checkpoint.
-        config: Of the run; says how validation videos and test scores are made.
+        meta: Metadata of its checkpoint.
+        config: Configuration of the run: validation videos and test scores.
         split_seed: As in :class:`refinevad.training.run.TrainingRun`: the same videos are held out.
-        objective: What the run is judged by.
+        objective: Objective of the run.
         runtime: Device; scoring is always float32.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What the trials say: importances, agreement of studies, differences of variants."""
+"""Analyses of trials: importances, agreement of studies, differences of variants."""

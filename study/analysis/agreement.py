@@ -1,4 +1,4 @@
-"""Two studies beside each other: do the same hyperparameters matter, does the best carry over?"""
+"""Comparison of two studies: agreement of their rankings, transfer of their best configurations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORESTS = 50
 
 @dataclass(frozen=True)
 class Agreement:
-    """Kendall's tau-b between two rankings by the headline: 1 the same, -1 reversed."""
+    """Kendall's tau-b between two rankings by permutation importance: 1 equal, -1 reversed."""
 
     tau: Estimate
     names: list[str]
@@ -38,19 +38,19 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Regret:
-    """What the best configuration of one study loses on another.
+    """Loss of objective when the best configuration of one study is used on another.
 
-    Both configurations are predicted by the other study's forest: nothing was trained.
+    The other study's forest predicts both configurations: nothing was trained.
     """
 
     loss: Estimate
-    """Objective of the other study's own best, less that of the one carried over."""
+    """Objective of the other study's own best, minus that of the transferred configuration."""
     moved: dict[str, tuple[object, object]]
-    """Values that are not in the other study's space, and the nearest that are."""
+    """Hyperparameter -> its value outside the other study's space, and the nearest one inside."""
 
 
 def agreement(one: Importance, other: Importance) -> Agreement | None:
-    """How far the rankings agree; None where fewer than two hyperparameters are in both."""
+    """Agreement of two rankings; None where they share fewer than two hyperparameters."""
     names = [name for name in one.names if name in other.names]
     if len(names) < 2:
         return None
@@ -71,7 +71,7 @@ def regret(
     *,
     seed: int,
 ) -> Regret | None:
-    """The regret of configuration ``carried`` on the study of ``records``; None: it has no best.
+    """Regret of configuration ``carried`` on the study of ``records``; None without a best trial.
 
     Hyperparameters that ``carried`` lacks are taken from the study's own best.
     """
@@ -96,7 +96,7 @@ def regret(
 def _into(
     carried: Params, own: Params, distributions: Mapping[str, BaseDistribution]
 ) -> tuple[Params, dict[str, tuple[object, object]]]:
-    """``carried`` moved into a space, and what had to be moved."""
+    """``carried`` moved into a space, and the values that were moved."""
     there: Params = {}
     moved: dict[str, tuple[object, object]] = {}
     for name, distribution in distributions.items():
@@ -133,19 +133,19 @@ def _tau(one: Floats, other: Floats) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two studies say of each other."""
+    """The comparison of two studies."""
 
     studies: tuple[StudyView, StudyView]
     answers: tuple[Importance, Importance]
     agreement: Agreement
     regrets: tuple[Regret | None, Regret | None]
-    """Of the first study's best configuration on the second, and the other way round."""
+    """Regret of the first study's best configuration on the second, and the reverse."""
 
 
 def compare(
     studies: tuple[StudyView, StudyView], answers: tuple[Importance, Importance]
 ) -> Comparison:
-    """Compares rankings, and carries each study's best configuration over to the other.
+    """Compares rankings, and transfers each study's best configuration to the other.
 
     Raises:
         InputError: They have fewer than two searched hyperparameters in common.

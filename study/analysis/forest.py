@@ -1,6 +1,6 @@
-"""A random forest from hyperparameters to the objective, and what it says of each of them.
+"""The surrogate model: a random forest from hyperparameters to the objective.
 
-A further column, the *probe*, is random: what the forest makes of it, it makes of noise.
+A further column, the *probe*, is random: its importance shows what the forest makes of noise.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Sample:
     """Trials as numbers.
 
     Attributes:
-        codes: (n, hyperparameters).
-        objective: (n,).
-        space_filling: (n,) bool, from the part of the study that covers its space evenly.
+        codes: (n, hyperparameters) codes.
+        objective: (n,) objectives.
+        space_filling: (n,) bool, True for trials of the space-filling part of the study.
     """
 
     codes: Floats
@@ -43,9 +43,9 @@ class Forest:
     """A random forest of regression trees (Breiman 2001), fitted to a sample and a probe.
 
     Args:
-        encoder: What the codes mean.
+        encoder: Meaning of the codes.
         sample: At least two trials.
-        trees: How many.
+        trees: Number of trees.
         rng: Decides the probe and the trees.
     """
 
@@ -62,7 +62,7 @@ class Forest:
         ).fit(columns(self._scales, np.hstack([sample.codes, probe])), sample.objective)
 
     def predict(self, codes: Floats) -> Floats:
-        """(n,) objectives at (n, hyperparameters) codes; the probe is at its middle."""
+        """(n,) predicted objectives at (n, hyperparameters) codes, with the probe at its middle."""
         middle = np.full((len(codes), 1), 0.5)
         predicted: Floats = self.trees.predict(
             columns(self._scales, np.hstack([codes, middle])).astype(np.float32)
@@ -77,9 +77,9 @@ class Forest:
         return _shares(np.add.reduceat(decrease, starts))
 
     def permutation(self, design: Design) -> tuple[Floats, float]:
-        """How much a hyperparameter decides, in the measure of the space.
+        """Permutation importance of each hyperparameter, in the measure of the space.
 
-        Half the mean squared change of the forest's prediction when one column of a uniform
+        It is half the mean squared change of the forest's prediction when one column of a uniform
         design is permuted: its total effect (Jansen 1999).
 
         Returns:
@@ -98,7 +98,7 @@ class Design:
     Args:
         encoder: The space.
         points: A power of two.
-        seed: Of the scrambling.
+        seed: Seed of the scrambling.
 
     Attributes:
         columns: ((hyperparameters + 2) * points, columns of the forest) float32: the points
@@ -126,7 +126,7 @@ def columns(scales: Sequence[Scale], codes: Floats) -> Floats:
     """(n, columns): codes as a forest sees them, a choice without order as one column each.
 
     Args:
-        scales: Of the hyperparameters; columns of ``codes`` beyond them pass as they are.
+        scales: Scales of the hyperparameters; further columns of ``codes`` are left as they are.
         codes: (n, hyperparameters + rest).
     """
     parts = [
@@ -137,6 +137,6 @@ def columns(scales: Sequence[Scale], codes: Floats) -> Floats:
 
 
 def _shares(importances: Floats) -> Floats:
-    """Of the sum without the probe, which comes last."""
+    """Shares of the sum without the probe, which comes last."""
     total = importances[:-1].sum()
     return importances / total if total > 0 else np.zeros_like(importances)

@@ -1,8 +1,8 @@
-"""Which hyperparameters matter, how sure that is, and whether the trials can tell at all.
+"""Importances of hyperparameters, their intervals, and the fit of the surrogate model.
 
-One forest gives one number per hyperparameter, and another seed another number. So every number
-comes with the 95% interval of a bootstrap over trials, beside what the same forest makes of a
-column of noise, and after the question whether the forest predicts trials that it has not seen.
+One forest gives one number per hyperparameter, and another seed gives another number. So every
+number has the 95% interval of a bootstrap over trials and is compared with the importance of a
+random probe. First of all, the forest must predict held-out trials.
 """
 
 from __future__ import annotations
@@ -33,50 +33,50 @@ BOOTSTRAPS = 200
 POINTS = 1024  # of the uniform design
 LEAST_TRIALS = 20
 LEAST_SHARE = 0.01
-"""A smaller share is not called one, however narrow its interval."""
+"""Smallest share that is called important, however narrow its interval."""
 PREDICTS = 0.5
-"""R² on held-out trials from which on the forest is believed."""
+"""Smallest R² on held-out trials at which the forest is trusted."""
 QUARTERS = (0.25, 0.5, 0.75)
 FOLDS = 10
 
 PROBE = "(probe)"
 METHODS = ("permutation", "mdi", "ped_anova")
-"""The headline first."""
+"""Importance methods, the headline (permutation) first."""
 
 
 @dataclass(frozen=True)
 class ParameterImportance:
-    """What is said of one hyperparameter."""
+    """Importances of one hyperparameter."""
 
     name: str
     shares: dict[str, Estimate]
-    """By method; the shares of all hyperparameters sum to 1."""
+    """Method -> share; the shares of all hyperparameters sum to 1."""
     first: float
     """Probability of being the most important one, by the headline."""
     above_noise: bool
-    """Its interval lies above the probe's and above `LEAST_SHARE`, by the headline."""
+    """True if its interval lies above the probe's and above `LEAST_SHARE`, by the headline."""
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """What two hyperparameters do together, beyond what each does alone."""
+    """The interaction of two hyperparameters, beyond their main effects."""
 
     names: tuple[str, str]
     share: Estimate
-    """Of the variance of the forest over the space."""
+    """Share of the variance of the forest over the space."""
     above_noise: bool
-    """Its interval lies above those of all pairs with the probe, and above `LEAST_SHARE`."""
+    """True if its interval lies above those of all pairs with the probe and `LEAST_SHARE`."""
 
 
 @dataclass(frozen=True)
 class SurrogateFit:
-    """Whether the forest predicts trials that it was not fitted to."""
+    """The fit of the forest on trials that it was not fitted to."""
 
     r2: Estimate
     trials: int
-    """Held out, a tenth at a time."""
+    """Number of held-out trials, a tenth at a time."""
     space_filling: bool
-    """They cover the space evenly; else they are where the search went."""
+    """True if they cover the space evenly; False if they are where the search went."""
 
     @property
     def trustworthy(self) -> bool:
@@ -93,18 +93,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Importance:
-    """The answer of a study.
+    """The importance result of a study.
 
     Attributes:
-        trials: How many it rests on.
-        parameters: The most important one first.
-        probe: What noise gets, by method.
+        trials: Number of trials with a result.
+        parameters: Importances, the most important hyperparameter first.
+        probe: Method -> share of the random probe.
         single: Hyperparameters with one value only.
-        interactions: The strongest pair first.
-        stages: At a quarter, a half, three quarters and all of the trials.
+        interactions: Interactions, the strongest pair first.
+        stages: Headline shares at a quarter, a half, three quarters and all of the trials.
         replicates: (bootstraps, hyperparameters) headline shares, in the order of ``names``.
-        names: Of the columns of ``replicates``.
-        effects: Of the forest, by the order of ``names``.
+        names: Names of the columns of ``replicates``.
+        effects: Effects of the forest, in the order of ``names``.
     """
 
     trials: int
@@ -120,11 +120,11 @@ class Importance:
 
 
 class Unanswerable(Stopped):
-    """The trials cannot say what matters."""
+    """Importances cannot be computed from these trials."""
 
 
 def sample_of(encoder: Encoder, records: Sequence[TrialRecord], space_filling: int) -> Sample:
-    """Every trial with a result: a pruned one with its best so far, a diverged one with 0."""
+    """The sample of all trials with a result: pruned ones with their best, diverged ones with 0."""
     used = [r for r in records if r.ended and r.objective is not None]
     return Sample(
         encoder.encode([r.params for r in used]),
@@ -145,12 +145,12 @@ def importance(
     """The importances of a study's hyperparameters.
 
     Args:
-        records: Its trials.
-        distributions: Its space.
-        space_filling: Trials from its start on that cover the space evenly.
-        seed: Decides forests, probes and resamplings; the number of cores decides nothing.
+        records: Trials of the study.
+        distributions: Space of the study.
+        space_filling: Number of its first trials that cover the space evenly.
+        seed: Decides forests, probes and resamplings; the number of cores does not matter.
         bootstraps: Resamplings behind every interval.
-        progress: Called with the forests fitted and their number.
+        progress: Called with the number of forests fitted and their total.
 
     Raises:
         Unanswerable: There are too few trials, all have one objective, or nothing was searched.
@@ -188,7 +188,7 @@ def importance(
 
 @dataclass(frozen=True)
 class _Measured:
-    """One forest's say, the probe last."""
+    """Importances by one forest, the probe last."""
 
     shares: dict[str, Floats]
     interactions: Floats
@@ -226,7 +226,7 @@ class _Measures:
         count: int,
         done: Callable[[], None],
     ) -> list[_Measured]:
-        """The same of ``count`` resamplings of the trials, on all cores."""
+        """Measures of ``count`` resamplings of the trials, on all cores."""
 
         def one(child: np.random.SeedSequence) -> _Measured:
             draw, rest = child.spawn(2)
@@ -241,7 +241,7 @@ R = TypeVar("R")
 
 
 def _on_all_cores(work: Callable[[T], R], items: Sequence[T], done: Callable[[], None]) -> list[R]:
-    """``work`` of every item, in their order; trees are grown without Python's lock."""
+    """Results of ``work`` on every item, in order; trees are grown without Python's lock."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
     found = []
     with threadpool_limits(1):  # else every thread starts as many again
@@ -258,8 +258,8 @@ def _require_an_answer(encoder: Encoder, sample: Sample) -> None:
         raise Unanswerable("every hyperparameter has one value only: nothing was searched")
     if len(sample) < LEAST_TRIALS:
         raise Unanswerable(
-            f"{len(sample)} trials have a result; importances need {LEAST_TRIALS} at the least, "
-            "and some hundreds to be of use"
+            f"{len(sample)} trials have a result; importances need at least {LEAST_TRIALS}, and "
+            "some hundreds to be useful"
         )
     if np.ptp(sample.objective) == 0:
         value = float(sample.objective[0])

@@ -1,8 +1,8 @@
 """Main effects and pairwise interactions of a forest: its functional ANOVA (Hutter et al., 2014).
 
-A tree is constant on boxes, so that its average over all hyperparameters but one or two is a sum
-over its leaves: exact, but for cells that a box cuts through. Averages are taken in the space's
-own measure, in which a decade of a logarithmic range is as long as the next.
+A tree is constant on boxes, so that its average over all hyperparameters except one or two is a sum
+over its leaves. The sum is exact except in cells that a box cuts through. Averages are taken in the
+space's own measure, in which all decades of a logarithmic range have the same length.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _TREES_AT_ONCE = 16  # some tens of MB
 
 @dataclass(frozen=True)
 class Effects:
-    """What one and two hyperparameters do to a forest's prediction, all others averaged out.
+    """Main and pairwise effects on a forest's prediction, all other hyperparameters averaged out.
 
     Attributes:
         main: One array per hyperparameter, the probe last: (cells,) mean predictions.
-        pairs: For each two of them, (cells, cells) mean predictions.
-        main_variance: (hyperparameters + probe,).
-        pair_variance: Of what is not the sum of two main effects.
+        pairs: For each pair, (cells, cells) mean predictions.
+        main_variance: (hyperparameters + probe,) variances of main effects.
+        pair_variance: Pair -> variance that is not due to the two main effects.
     """
 
     main: list[Floats]
@@ -70,7 +70,7 @@ class Marginals:
         self._groups.append(slice(start, start + bounds.shape[1]))
 
     def effects(self, forest: RandomForestRegressor) -> Effects:
-        """Of a fitted forest over the columns of this space and a probe."""
+        """Effects of a fitted forest over the columns of this space and a probe."""
         main = [np.zeros(len(measure)) for measure in self._measures]
         pairs = {
             (i, j): np.zeros((len(main[i]), len(main[j])))
@@ -97,7 +97,7 @@ class Marginals:
         low: Floats,
         high: Floats,
     ) -> None:
-        """Adds what leaves contribute: (leaves,) values, (leaves, columns) bounds."""
+        """Adds the contribution of leaves: (leaves,) values, (leaves, columns) bounds."""
         inside = [  # (leaves, cells): the part of each cell that lies in a leaf's box
             _inside(cells, low[:, group], high[:, group])
             for cells, group in zip(self._cells, self._groups, strict=True)

@@ -1,4 +1,4 @@
-"""Variants beside each other: means over seeds, and differences in pairs of one seed."""
+"""Comparison of variants: means over seeds, and paired differences at equal seeds."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OBJECTIVE = "objective"
 
 @dataclass(frozen=True)
 class VariantResult:
-    """One variant by one metric.
+    """One variant's result in one metric.
 
     Attributes:
-        name: Of the variant.
+        name: Name of the variant.
         values: Replicate -> value; a trial without one is left out.
-        mean: Over replicates, 95% interval by Student's t; not a number where it needs a second.
+        mean: Mean over replicates, 95% interval by Student's t; NaN bounds below two replicates.
         sd: Standard deviation over replicates.
         difference: Mean of (this variant - reference) over replicates that both have; None for the
             reference itself and where there is no such replicate.
@@ -38,7 +38,7 @@ class VariantResult:
 
     @property
     def apart(self) -> bool:
-        """Whether the interval of the difference leaves out 0."""
+        """Whether the interval of the difference excludes 0."""
         d = self.difference
         return d is not None and (d.low > 0 or d.high < 0)
 
@@ -48,12 +48,12 @@ Values = Mapping[str, Mapping[int, float]]
 
 
 def values_of(records: Sequence[TrialRecord], variants: Sequence[str], metric: str) -> Values:
-    """What the trials of each variant have for ``metric``: ``objective``, or a final metric."""
+    """Values of ``metric`` (``objective``, or a final metric) by variant and replicate."""
     return {variant: _values(records, variant, metric) for variant in variants}
 
 
 def variant_results(values: Values, reference: str) -> list[VariantResult]:
-    """Every variant, and how it differs from ``reference`` in pairs."""
+    """Results of every variant, with paired differences from ``reference``."""
     base = values[reference]
     results = []
     for variant, own in values.items():
@@ -68,7 +68,7 @@ def variant_results(values: Values, reference: str) -> list[VariantResult]:
 
 
 def t_interval(values: Sequence[float]) -> Estimate:
-    """Mean and its 95% interval by Student's t; the ends are not numbers below two values."""
+    """Mean and its 95% interval by Student's t; the bounds are NaN below two values."""
     count = len(values)
     if count == 0:
         return Estimate(math.nan, math.nan, math.nan)
@@ -80,12 +80,12 @@ def t_interval(values: Sequence[float]) -> Estimate:
 
 
 def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, str]) -> str:
-    """What the intervals allow to be said, in a sentence.
+    """A sentence that states which variants differ from the reference.
 
     Args:
-        results: The reference first or anywhere; it is the one without a difference.
-        what: The metric in words.
-        names: How a variant is called.
+        results: Results in any order; the reference is the one without a difference.
+        what: Name of the metric.
+        names: Variant -> its title.
     """
     reference = next((r for r in results if r.difference is None and r.values), None)
     others = [r for r in results if r.difference is not None]
@@ -94,11 +94,11 @@ def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, st
     called = names.get(reference.name, reference.name)
     pairs = min(len(r.values.keys() & reference.values.keys()) for r in others)
     if pairs < 2:
-        return f"{what}: one seed each says nothing about spread; two at least are needed."
-    groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be told from": []}
+        return f"{what}: one seed each gives no spread; at least two are needed."
+    groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be distinguished from": []}
     for r in others:
         up = r.difference is not None and r.difference.value > 0
-        verb = "cannot be told from" if not r.apart else "above" if up else "below"
+        verb = "cannot be distinguished from" if not r.apart else "above" if up else "below"
         groups[verb].append(f"{names.get(r.name, r.name)} ({signed(r.difference)})")
     parts = [
         f"{', '.join(listed)} {verb if verb.startswith('cannot') else f'lies {verb}'} {called}"

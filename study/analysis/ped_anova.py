@@ -1,7 +1,8 @@
-"""PED-ANOVA (Watanabe et al., IJCAI 2023): what separates the best trials from all of them.
+"""PED-ANOVA (Watanabe et al., IJCAI 2023): importance for being among the best trials.
 
 For each hyperparameter, the Pearson divergence of its density among the best tenth of the trials
-from its density among all. Optuna's estimators, over codes: a bootstrap asks thousands of times.
+from its density among all. Optuna's estimators run over codes, since a bootstrap calls them
+thousands of times.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ def ped_anova(scales: Sequence[Scale], sample: Sample, probe: Floats) -> Floats:
     """(hyperparameters + probe,) importances, of sum 1 without the probe.
 
     Args:
-        scales: Of the hyperparameters.
+        scales: Scales of the hyperparameters.
         sample: The trials.
-        probe: (n,) a random number in [0, 1] for each.
+        probe: (n,) random numbers in [0, 1].
     """
     count = max(2, math.ceil(BEST * len(sample)))
     best = np.argsort(-sample.objective, kind="stable")[:count]

@@ -1,4 +1,4 @@
-"""An answer in sentences."""
+"""Importance results in sentences."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ _SURE = 0.95
 
 
 def fit_check(answer: Importance) -> str:
-    """Whether the numbers may be believed at all."""
+    """States whether the surrogate model fits, and so whether the shares mean anything."""
     found = answer.fit
     kind = "space-filling trials" if found.space_filling else "trials (too few are space-filling)"
     seen = f"R² {interval(found.r2)} on {found.trials} held-out {kind}"
     if found.trustworthy:
-        return f"the forest explains these trials: {seen}"
+        return f"the surrogate model fits: {seen}"
     return (
-        f"the forest does not explain these trials: {seen}, less than {PREDICTS}; "
-        "take none of the shares for an answer"
+        "Do not interpret these importances: the surrogate model does not fit "
+        f"({seen}, less than {PREDICTS})"
     )
 
 
 def finding(answer: Importance) -> str:
-    """Which hyperparameters matter, in one sentence."""
+    """States which hyperparameters matter, in one sentence."""
     if not answer.fit.trustworthy:
         return (
-            f"These {answer.trials} trials cannot say which hyperparameters matter: a forest "
-            f"predicts held-out ones with R² {answer.fit.r2.value:.2f} only."
+            f"These {answer.trials} trials do not show which hyperparameters matter: the surrogate "
+            f"model (a random forest) reaches only R² {answer.fit.r2.value:.2f} on held-out trials."
         )
     ranked = [p for p in answer.parameters if p.above_noise]
     if not ranked:
-        return "No hyperparameter can be told from noise."
+        return "No hyperparameter can be distinguished from noise."
     candidates = sorted(answer.parameters, key=lambda p: -p.first)
     sums = itertools.accumulate(p.first for p in candidates)
     count = next((i for i, s in enumerate(sums, 1) if s >= _SURE), len(candidates))
@@ -42,42 +42,42 @@ def finding(answer: Importance) -> str:
         text = f"{leader.name} matters most, with {share} of the importance"
     else:
         names = [f"{p.name} ({p.first:.0%})" for p in candidates[:count]]
-        text = f"Which matters most is open between {_listed(names)}"
+        text = f"The most important hyperparameter is one of {_listed(names)}"
     others = [p for p in ranked if p not in candidates[:count]]
     if others:
         named = [f"{p.name} {interval(p.shares['permutation'])}" for p in others]
         text += f"; then {_listed(named)}"
     noise = [p.name for p in answer.parameters if not p.above_noise]
     if noise:
-        text += f"; {_listed(noise)} cannot be told from noise"
+        text += f"; {_listed(noise)} cannot be distinguished from noise"
     return text + "."
 
 
 def best_tenth(answer: Importance) -> str:
-    """Where the best trials lie, which may be another question than what decides good from bad."""
+    """States in which hyperparameters the best tenth of the trials differs from the others."""
     noise = answer.probe["ped_anova"].high
     shares = [(p.shares["ped_anova"], p.name) for p in answer.parameters]
     apart = sorted((s for s in shares if s[0].low > noise), key=lambda s: -s[0].value)
     if not apart:
-        return "The best tenth of the trials cannot be told from the others by any of them."
+        return "The best tenth of the trials does not differ from the others in any hyperparameter."
     named = [f"{name} {interval(share)}" for share, name in apart[:3]]
     return f"The best tenth of the trials differs from the others most in {_listed(named)}."
 
 
 def settled(answer: Importance) -> str:
-    """Whether more trials are likely to change the order."""
+    """States whether the ranking is stable, or more trials are likely to change it."""
     *earlier, last = answer.stages
     if not answer.fit.trustworthy:
-        return "Has it settled? There is nothing yet that could."
+        return "Ranking stability: not assessed, because the surrogate model does not fit."
     if not earlier:
-        return "Has it settled? There are too few trials to look at a part of them."
+        return "Ranking stability: not assessed, because there are too few trials."
     clear = [
         (one, other)
         for one, other in itertools.permutations((p.name for p in answer.parameters), 2)
         if last.shares[one].low > last.shares[other].high
     ]
     if not clear:
-        return "Has it settled? No two hyperparameters are clearly apart yet."
+        return "Ranking stability: no two hyperparameters are clearly apart yet."
     contradicted = [
         [(a, b) for a, b in clear if stage.shares[b].value > stage.shares[a].value]
         for stage in earlier
@@ -85,8 +85,8 @@ def settled(answer: Importance) -> str:
     if contradicted[-1]:
         one, other = contradicted[-1][0]
         return (
-            f"Not settled: after {earlier[-1].trials} of {last.trials} trials {other} still stood "
-            f"before {one}."
+            f"Ranking not stable: after {earlier[-1].trials} of {last.trials} trials, {other} was "
+            f"still ranked above {one}."
         )
     since = last.trials
     for stage, against in zip(reversed(earlier), reversed(contradicted), strict=True):
@@ -94,23 +94,23 @@ def settled(answer: Importance) -> str:
             break
         since = stage.trials
     return (
-        f"Settled: each of the {len(clear)} orders of two that are clear now was the same from "
-        f"{since} of {last.trials} trials on."
+        f"Ranking stable: all {len(clear)} clear pairwise orders are the same from {since} of "
+        f"{last.trials} trials on."
     )
 
 
 def interactions(answer: Importance) -> str:
-    """Whether hyperparameters depend on each other."""
+    """States which hyperparameters interact."""
     found = [i for i in answer.interactions if i.above_noise] if answer.fit.trustworthy else []
     if not found:
-        return "No two hyperparameters act together more than noise does."
+        return "No two hyperparameters interact more than noise does."
     named = [f"{' and '.join(i.names)} ({interval(i.share)} of the variance)" for i in found[:3]]
     more = f", and {len(found) - 3} weaker pairs" if len(found) > 3 else ""
     return f"The best value of one depends on the other for {_listed(named)}{more}."
 
 
 def sentence(text: str) -> str:
-    """With a capital letter in front."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 

@@ -26,10 +26,10 @@ def importance_of(
     bootstraps: int = BOOTSTRAPS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Importance:
-    """The importances of a study: the same trials give the same answer.
+    """The importances of a study: the same trials give the same result.
 
     Raises:
-        Unanswerable: The trials cannot say anything.
+        Unanswerable: Importances cannot be computed from these trials.
     """
     return importance(
         view.records,

@@ -18,7 +18,7 @@ BACKENDS: tuple[BackendName, ...] = ("ray", "serial")
 def open_backend(
     name: BackendName, *, address: str | None = None, workers: int | None = None
 ) -> Backend:
-    """The backend of a name; Ray is imported only where it is asked for.
+    """The backend of a name. Ray is imported only for the ``ray`` backend.
 
     Args:
         name: ``ray`` or ``serial``.
@@ -26,18 +26,18 @@ def open_backend(
         workers: Trials at once that the user wants; None: any number.
 
     Raises:
-        InputError: The backend cannot have such an address or so many workers.
+        InputError: The backend does not support such an address or so many workers.
     """
     if name == "ray":
         from study.backend.tune import RayBackend
 
         return RayBackend(address)
     if address is not None:
-        raise InputError("--address goes with --backend ray: the serial backend knows no cluster")
+        raise InputError("--address needs --backend ray: the serial backend runs without a cluster")
     if workers is not None and workers != 1:
         raise InputError(
-            f"--workers {workers}: the serial backend runs one trial at a time; leave --workers "
-            "out, or use --backend ray"
+            f"--workers {workers}: the serial backend runs one trial at a time; omit --workers, "
+            "or use --backend ray"
         )
     from study.backend.serial import SerialBackend
 

@@ -1,4 +1,4 @@
-"""The interface of a backend: who runs a study's trials, and what it needs of a driver."""
+"""The interfaces of a backend, which runs a study's trials, and of the driver it calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class TrialSource(Protocol):
     """Hands out trials and takes their results (``study.session.driver.Driver``).
 
-    A backend calls it from one thread. Every trial that was handed out comes back once, by
+    A backend calls it from one thread. It returns every trial that was handed out exactly once, by
     :meth:`completed` or :meth:`lost`, unless the session is interrupted.
     """
 
@@ -34,16 +34,16 @@ class TrialSource(Protocol):
         """Whether every planned trial has its final record."""
 
     def next_trial(self) -> TrialSpec | None:
-        """The next trial to run, or None: not yet."""
+        """The next trial to run; None when no trial can start yet."""
 
     def started(self, number: int) -> None:
         """A worker has begun a trial."""
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
-        """A running trial has come to the end of an epoch."""
+        """A running trial has finished an epoch."""
 
     def completed(self, outcome: TrialOutcome) -> None:
-        """A trial has its result: durable before this returns."""
+        """A trial has its result, which is durable before this returns."""
 
     def lost(
         self,
@@ -56,7 +56,7 @@ class TrialSource(Protocol):
         """An attempt ended without a result."""
 
     def resize(self, workers: int) -> None:
-        """There is room for ``workers`` trials at once from now on."""
+        """From now on there is room for ``workers`` trials at once."""
 
 
 class Backend(ABC):
@@ -64,32 +64,32 @@ class Backend(ABC):
 
     @abstractmethod
     def require(self) -> None:
-        """Checks what can be checked before anything is written.
+        """Checks the backend before anything is written.
 
         Raises:
-            InputError: The backend cannot be used as the user asked for.
+            InputError: The backend cannot be used with the user's flags.
         """
 
     @abstractmethod
     def workers(self, threads: int) -> int:
-        """Trials at once where the user gives no number, as far as is known before the start."""
+        """Default number of trials at once, as far as it is known before the start."""
 
     @abstractmethod
     def start(self, *, workers: int, threads: int) -> None:
-        """Starts or joins what trials run on.
+        """Starts the workers' processes, or joins a cluster.
 
         Args:
             workers: Trials at once.
             threads: CPU threads of one trial.
 
         Raises:
-            InputError: It cannot be joined.
-            Stopped: It cannot be started.
+            InputError: The cluster cannot be joined.
+            Stopped: The processes cannot be started.
         """
 
     @abstractmethod
     def stop(self) -> None:
-        """Stops what :meth:`start` started; may be called when nothing was."""
+        """Stops the processes that :meth:`start` started; does nothing without them."""
 
     @abstractmethod
     def has_gpu(self) -> bool:
@@ -97,7 +97,7 @@ class Backend(ABC):
 
     @abstractmethod
     def store_source(self, store: Store) -> StoreSource:
-        """How a worker opens the packed store."""
+        """The source from which a worker opens the packed store."""
 
     @abstractmethod
     def gpu_share(
@@ -122,8 +122,8 @@ class Backend(ABC):
         """A block in which the end of the backend's own processes ends this process with a line.
 
         Args:
-            interrupt: Whether the user has asked to stop.
-            before_exit: Called first, to leave the terminal in order.
+            interrupt: The user's request to stop.
+            before_exit: Called first, to restore the terminal.
         """
 
     @abstractmethod
@@ -142,26 +142,26 @@ class Backend(ABC):
         Args:
             source: Hands out trials and takes their results.
             runs: Starts a trial's run on a worker.
-            interrupt: Asked between any two events.
+            interrupt: The user's request to stop, checked between events.
             execution: Threads and time limit of a trial.
             gpu: Share of a GPU that one trial takes.
-            follow: As many trials at once as there is room for, which may grow and shrink.
+            follow: True: adapt the number of trials at once to the room in the cluster.
 
         Raises:
             DamagedStore: The data changed under the study.
-            Exception: What the source raised; the trials that ran then will run again.
+            Exception: An error of the source. The next session runs the running trials again.
         """
 
 
 def default_workers(threads: int) -> int:
-    """Trials of ``threads`` threads that the cores this process may use can run at once."""
+    """Number of trials of ``threads`` threads that fit on the cores of this process."""
     if hasattr(os, "sched_getaffinity"):  # a container or `taskset` may have given it fewer
         return max(1, len(os.sched_getaffinity(0)) // threads)
     return max(1, (os.cpu_count() or 1) // threads)
 
 
 def reason_of(error: BaseException) -> tuple[str, bool]:
-    """A lost attempt in one line, and whether a GPU's memory was too small."""
+    """The error of a lost attempt in one line, and whether a GPU ran out of memory."""
     lines = str(error).strip().splitlines()
     line = ": ".join([type(error).__name__, *lines[-1:]])
     return line[:300], "OutOfMemoryError" in type(error).__name__

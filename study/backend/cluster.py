@@ -1,4 +1,4 @@
-"""The Ray cluster that trials run on: one started here for this study, or one that is there."""
+"""The Ray cluster that trials run on: started here for this study, or joined."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _OBJECT_STORE_BYTES = 512 * 1024**2
 
 
 def start_ray(*, workers: int, threads: int, address: str | None) -> None:
-    """Starts Ray on this machine, for nobody else to reach, or joins a cluster.
+    """Starts Ray on this machine, unreachable from others, or joins a cluster.
 
     Raises:
-        InputError: There is no cluster at the address, or it wants another token.
+        InputError: There is no cluster at the address, or it requires another token.
         Stopped: Ray does not start on this machine.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -83,7 +83,7 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
 
 @contextmanager
 def _errors_into(file: IO[bytes]) -> Iterator[None]:
-    """Standard error of this process and its libraries goes into a file meanwhile."""
+    """Redirects standard error of this process and its libraries into a file."""
     sys.stderr.flush()
     before = os.dup(2)
     os.dup2(file.fileno(), 2)
@@ -95,7 +95,7 @@ def _errors_into(file: IO[bytes]) -> Iterator[None]:
 
 
 def require_listener(address: str) -> None:
-    """Raises InputError where nobody listens; Ray itself tries for minutes before it says so."""
+    """Raises InputError where nobody listens; Ray itself would try for minutes."""
     if address.startswith("ray://"):
         raise InputError(
             f"--address {address}: a study cannot be driven through Ray Client; run this command "
@@ -120,7 +120,7 @@ def _wrong_token(address: str) -> InputError:
 def _no_cluster(address: str, reason: str) -> InputError:
     return InputError(
         f"--address {address}: no Ray cluster there ({reason}); start one with "
-        "`ray start --head`, or leave the flag out to use this machine"
+        "`ray start --head`, or omit the flag to use this machine"
     )
 
 
@@ -130,14 +130,14 @@ def has_gpu() -> bool:
 
 
 def kinds_of_gpu() -> list[str]:
-    """The kinds of GPU that Ray knows of in the machine or cluster; empty where it knows none."""
+    """Kinds of GPU that Ray finds in the machine or cluster; may be empty."""
     names = (name for node in _nodes() if node.get("GPU", 0.0) > 0 for name in node)
     return sorted({name for name in names if name.startswith("accelerator_type:")})
 
 
 def room_on_a_gpu(*, threads: int, workers: int | None) -> int:
-    """Trials of ``threads`` CPUs that there are cores for beside one GPU, on the best node; with
-    ``workers`` in all no more than each GPU's part of them."""
+    """Number of trials of ``threads`` CPUs that fit on the cores beside one GPU, on the best node;
+    at most each GPU's part of ``workers``."""
     nodes = [node for node in _nodes() if node.get("GPU", 0.0) > 0]
     cores = max(int(node.get("CPU", 0.0) / max(1.0, node["GPU"]) // threads) for node in nodes)
     if workers is None:
@@ -146,7 +146,7 @@ def room_on_a_gpu(*, threads: int, workers: int | None) -> int:
 
 
 def room(*, threads: int, gpu: float) -> int:
-    """Trials of ``threads`` CPUs and ``gpu`` GPUs each that the nodes can run at once now."""
+    """Number of trials of ``threads`` CPUs and ``gpu`` GPUs that the nodes can run at once now."""
     return sum(_room_of(node, threads, gpu) for node in _nodes())
 
 
@@ -156,7 +156,7 @@ def _room_of(node: dict[str, float], threads: int, gpu: float) -> int:
 
 
 def _nodes() -> list[dict[str, float]]:
-    """What each living node has."""
+    """Resources of each living node."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node["Resources"] for node in nodes if node["Alive"]]
 
@@ -169,7 +169,7 @@ def stop_ray() -> None:
 def kill_ray() -> None:
     """Kills all processes of the Ray that :func:`start_ray` started, whatever state it is in.
 
-    Left alone, what outlives a part of Ray may take minutes to find out.
+    Otherwise the surviving processes may take minutes to notice that the others have ended.
     """
     for pid in started_processes():
         with suppress(psutil.Error):  # it has ended already

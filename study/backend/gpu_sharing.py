@@ -1,10 +1,10 @@
-"""How many trials share a GPU: ``execution.gpu: auto`` measures it.
+"""GPU sharing: measures how many trials run on one GPU at once (``execution.gpu: auto``).
 
-A trial's model is small: alone it leaves most of a GPU idle, and too many only wait for each
-other. Where that turns depends on the model, the data, the GPU and the CPU cores beside it, so that
-one, two, four, … trials are trained at once for some seconds each, on one GPU, with the study's
-largest configuration. It decides what a study costs, never what it finds: trials do not see each
-other.
+A trial's model is small: alone it leaves most of a GPU idle, and too many trials only wait for each
+other. The best number depends on the model, the data, the GPU and the CPU cores beside it. So one,
+two, four, … trials with the study's largest configuration are trained at once on one GPU, for some
+seconds each. The number decides how long a study takes, never its results: trials do not affect
+each other.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from study.trials.runs import Run, Runs
 from study.trials.spec import TrialSpec
 
 DEFAULT_SHARE = 0.25
-"""Share of a GPU that a trial takes where nothing could be measured."""
+"""Share of a GPU per trial where sharing is not measured."""
 MIN_TRIALS = 50
-"""Fewer trials than this are not worth the minute that measuring takes."""
+"""Smallest number of remaining trials that is worth the minute of a measurement."""
 MAX_TRIALS_PER_GPU = 16
-"""Trials on one GPU at most."""
+"""Largest number of trials on one GPU."""
 _CANDIDATES = 64
-"""First trials of the study of which the largest is measured."""
+"""Number of the study's first trials, the largest of which is measured."""
 _SECONDS = 3.0
-"""Time that each number of trials is given, or two epochs where they are longer."""
+"""Shortest measurement of one number of trials, in seconds; two epochs if they take longer."""
 _LONGEST = 60.0
 _PATIENCE = 180.0
-"""Seconds for a worker's start and first epoch."""
+"""Time limit of a worker's start and first epoch, in seconds."""
 _FULL = 0.9
 """Share of a GPU's memory that trials may fill."""
 _NO_GAIN = 1.05
-"""More trials at once must give this many times as much."""
+"""Smallest factor of throughput for which more trials at once are worth it."""
 
 
 @dataclass(frozen=True)
 class GpuSharing:
-    """What was measured on one GPU."""
+    """A measurement of trials that share one GPU."""
 
     gpu: str
-    """Its name."""
+    """Name of the GPU."""
     trials: int
-    """Trials at once that gave the most, or nearly."""
+    """Trials at once with the highest throughput, or nearly the highest."""
     rates: dict[int, float]
     """Trials at once -> epochs per second of all of them together."""
     megabytes: dict[int, float]
-    """Trials at once -> memory of the GPU in use."""
+    """Trials at once -> GPU memory in use, in MB."""
     of_megabytes: float
-    """Memory of the GPU."""
+    """Total memory of the GPU, in MB."""
 
     @property
     def share(self) -> float:
@@ -69,8 +69,8 @@ class GpuSharing:
     def __str__(self) -> str:
         rates = ", ".join(f"{n}: {rate:.2f}" for n, rate in self.rates.items())
         return (
-            f"{self.trials} trial{'s' if self.trials > 1 else ''} at once on a GPU ({self.gpu}); "
-            f"epochs/s measured by trials at once: {rates}; "
+            f"Running {self.trials} trial{'s' if self.trials > 1 else ''} per GPU ({self.gpu}); "
+            f"measured epochs/s by trials per GPU: {rates}; "
             f"memory {self.megabytes[self.trials]:.0f} of {self.of_megabytes:.0f} MB"
         )
 
@@ -123,46 +123,47 @@ def gpu_share(
     workers: int | None,
     say: Callable[[str], None],
 ) -> float:
-    """What a trial of a study is to take of a GPU.
+    """Share of a GPU that one trial of a study takes.
 
-    What is measured is written into the ledger, and holds as long as the GPUs are of that kind.
+    A measurement is written to the ledger and is reused while the GPUs are of the same kind.
 
     Args:
         file: The study file.
         ledger: Its ledger.
         runs: Starts its trials' runs.
         workers: Trials at once that the user wants; None: any number.
-        say: Takes lines that tell the user what is done, and why.
+        say: Called with messages for the user.
     """
     kinds, threads = kinds_of_gpu(), file.execution.threads
     most = room_on_a_gpu(threads=threads, workers=workers)
     asked = {"gpus": kinds, "threads": threads, "most": most}
     earlier = ledger.gpu_sharing
     if earlier is not None and asked.items() <= earlier.items():
-        say(f"as measured before: {earlier['trials']} trials on a GPU")
+        say(f"Running {earlier['trials']} trials per GPU, as measured by an earlier session")
         return 1.0 / float(earlier["trials"])
     if most <= 1:
         return 1.0
-    usual = f"{DEFAULT_SHARE:g} of a GPU for each trial"
+    share = max(DEFAULT_SHARE, 1.0 / most)
+    usual = f"Using {share:g} GPU per trial"
     left = file.study.trials - sum(record.ended for record in ledger.trials())
     if left < MIN_TRIALS:
-        say(f"{usual}: {left} trials are not worth a measurement")
-        return max(DEFAULT_SHARE, 1.0 / most)
-    say("measuring how many trials share a GPU, a minute or two …")
+        say(f"{usual}; {left} trials are too few to benchmark GPU sharing")
+        return share
+    say("Measuring how many trials can share a GPU (takes a minute or two) …")
     largest = max(first_proposals(file, _CANDIDATES), key=Forecaster(file, []).size)
     try:
         found = measure_gpu_sharing(runs, TrialSpec(0, largest, seed=0), threads=threads, most=most)
     except RayError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        say(f"{usual}: it could not be measured ({reason})")
-        return max(DEFAULT_SHARE, 1.0 / most)
+        say(f"{usual}; GPU sharing could not be measured ({reason})")
+        return share
     ledger.gpu_sharing = asdict(found) | asked | {"params": largest}
     say(str(found))
     return found.share
 
 
 def measure_gpu_sharing(runs: Runs, spec: TrialSpec, *, threads: int, most: int) -> GpuSharing:
-    """Trains ``spec`` on one GPU of the cluster, in more and more workers at once.
+    """Trains ``spec`` on one GPU of the cluster, in a growing number of workers at once.
 
     Args:
         runs: Starts the trial's run on a worker.

@@ -10,16 +10,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 LONGEST_STOP = 20.0
-"""Seconds after which a study that was asked to stop ends where it stands."""
+"""Seconds after which a study that was asked to stop is ended at once."""
 
 
 class Interrupt:
-    """Whether the user has asked to stop.
+    """The user's request to stop, made by a signal.
 
     Args:
-        notice: Says so to the user.
-        exits: The second signal, or a stop that takes too long, ends this process; False: the
-            second raises KeyboardInterrupt, as a notebook expects.
+        notice: Tells the user that the study is stopping.
+        exits: True: the second signal, or a stop that takes too long, ends this process. False: the
+            second signal raises KeyboardInterrupt, as a notebook expects.
     """
 
     def __init__(self, notice: Callable[[str], None], *, exits: bool = True) -> None:
@@ -40,10 +40,10 @@ class Interrupt:
             self._last.daemon = True
             self._last.start()
         with suppress(RuntimeError):  # it came in the middle of a line that is being printed
-            self._notice("stopping … (Ctrl-C again: at once)")
+            self._notice("Stopping … (press Ctrl-C again to stop at once)")
 
     def stopped(self) -> None:
-        """Ray has ended in time: what is left (the seal, MLflow) may take longer."""
+        """Cancels the time limit: Ray has ended, and the seal and MLflow may take longer."""
         if self._last is not None:
             self._last.cancel()
 
@@ -66,8 +66,9 @@ class Interrupt:
 
 
 def _end() -> None:
-    """At once, whoever holds which lock: the ledger is durable at every moment."""
+    """Ends the process at once, whatever locks are held: the ledger is durable at every moment."""
     cursor = b"\x1b[?25h" if os.isatty(2) else b""
     with suppress(OSError):
-        os.write(2, cursor + b"stopped; the same command goes on\n")
+        text = b"Stopped. Finished trials are saved. To resume, run the same command again.\n"
+        os.write(2, cursor + text)
     os._exit(130)

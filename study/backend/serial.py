@@ -1,7 +1,7 @@
-"""Trials one after another in this process: no Ray, for notebooks, debuggers and most tests.
+"""The serial backend: trials one after another in this process, for notebooks, debuggers and tests.
 
-The driver is the same, and so is the digest. What only another process can do is missing: a trial
-that hangs or that the kernel kills takes the session with it (the same command resumes it).
+The driver is the same, and so is the digest. There is no isolation: a trial that hangs, or that the
+kernel kills, ends the session too (the same command resumes it).
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ class SerialBackend(Backend):
 def _outcome(
     source: TrialSource, runs: Runs, spec: TrialSpec, interrupt: Interrupt, timeout: float | None
 ) -> TrialOutcome | None:
-    """What a trial found; None where the user stopped it.
+    """The outcome of a trial; None where the user stopped it.
 
     Raises:
-        TimeoutError: It took longer than ``timeout`` seconds; looked at between two epochs.
+        TimeoutError: It took longer than ``timeout`` seconds, checked between epochs.
     """
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
     runner = TrialRunner(runs, spec)

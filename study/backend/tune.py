@@ -1,7 +1,7 @@
 """Trials on Ray Tune: a class trainable whose actors are reused, on one machine or a cluster.
 
-Ray keeps no state of ours: its loggers are off, its experiment folder is thrown away, and what a
-trial found goes into the ledger before the trial's actor may take another.
+Ray keeps none of the study's state: its loggers are off, its experiment folder is deleted, and a
+trial's result is in the ledger before the trial's actor takes another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SEGMENT = 500
 """Trials of one `Tuner.fit`. Tune keeps and saves every trial it has seen, so that its memory and
-its time per trial grow; what a study needs is in the ledger, and a new `fit` starts afresh."""
+its time per trial grow. The study's state is in the ledger, so a new `fit` can start afresh."""
 SEGMENT_PER_WORKER = 64
 """More trials per `fit` where there are many workers, which wait for the last trial of each."""
 _RESIZE_SECONDS = 5.0
@@ -84,7 +84,7 @@ class TrialTrainable(tune.Trainable):
 
 
 class _StaysHere:
-    """Tune pickles its arguments for a restore that we never ask for: nothing of ours goes in."""
+    """Excludes its state from the pickles that Tune makes for a restore, which is never used."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -94,7 +94,7 @@ class _StaysHere:
 
 
 class _Segment:
-    """What the parts of one `Tuner.fit` share: the source, its trials, and whether to go on."""
+    """The state that the parts of one `Tuner.fit` share: the source, its trials, the end."""
 
     def __init__(
         self, source: TrialSource, interrupt: Interrupt, resize: Callable[[], None]
@@ -103,14 +103,14 @@ class _Segment:
         self.numbers: dict[str, int] = {}
         """Tune's name of a trial -> its number."""
         self.error: Exception | None = None
-        """What went wrong in the source: a full disk, say. It ends the study."""
+        """An error of the source, such as a full disk. It ends the study."""
         self._interrupt = interrupt
         self._resize = resize
         self._length = max(SEGMENT, SEGMENT_PER_WORKER * source.in_flight)
 
     @property
     def over(self) -> bool:
-        """Whether what runs is to be stopped now."""
+        """Whether the running trials must stop now."""
         return self.error is not None or self._interrupt.requested
 
     def next_trial(self) -> TrialSpec | None:
@@ -119,11 +119,11 @@ class _Segment:
 
     @property
     def asked_all(self) -> bool:
-        """Whether no trial is to be begun any more in this segment."""
+        """Whether this segment starts no more trials."""
         return self.over or self.source.finished or len(self.numbers) >= self._length
 
     def call(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
-        """Calls the source; an error is kept, for Tune would make it one of its own."""
+        """Calls the source and keeps its error, which Tune would replace by one of its own."""
         if self.error is None:
             try:
                 return method(*args, **kwargs)
@@ -160,7 +160,7 @@ class _OrderedSearcher(_StaysHere, Searcher):
 
 
 class _Reporter(_StaysHere, tune.Callback):
-    """Tells the source what happens to its trials."""
+    """Reports the events of trials to the source."""
 
     def __init__(self, segment: _Segment, runs: Runs) -> None:
         self._segment = segment
@@ -218,7 +218,7 @@ translate_actor_errors(_lost_worker)
 
 
 def _error_of(trial: Any) -> Exception | None:
-    """What Tune has just written down in our scratch folder."""
+    """The error that Tune has just written to our scratch folder."""
     pickled, text = error_files(trial)
     try:
         error = cloudpickle.loads(pickled.read_bytes()) if pickled else None
@@ -233,11 +233,11 @@ def _error_of(trial: Any) -> Exception | None:
 
 
 def _explain(error: Exception | None) -> tuple[str, bool]:
-    """A lost attempt in one line, and whether a GPU's memory was too small."""
+    """The error of a lost attempt in one line, and whether a GPU ran out of memory."""
     if isinstance(error, RayTaskError):
         return reason_of(error.cause if isinstance(error.cause, BaseException) else error)
     if isinstance(error, _KilledForMemory | OutOfMemoryError):
-        return "its worker was killed: the memory of its node ran out", False
+        return "its worker was killed: its node ran out of memory", False
     if isinstance(error, RayActorError):
         return "its worker process or node died", False
     return (str(error).strip().splitlines() or ["unknown"])[-1][:300], False
@@ -371,7 +371,7 @@ def _fit(segment: _Segment, trainable: Any, runs: Runs) -> None:
 
 @contextmanager
 def _quiet_tune() -> Iterator[None]:
-    """Tune reports failed trials in its own words; ours are in the ledger and on the screen."""
+    """Silences Tune's reports of failed trials, which the ledger and the screen show already."""
     logger = logging.getLogger("ray.tune")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

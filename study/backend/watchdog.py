@@ -1,7 +1,7 @@
-"""A Ray that has ended under a study: said in one line, and the driver ends with it.
+"""Watches Ray under a running study; when Ray ends, prints one line and ends the driver.
 
-Ray's own library ends the process of a driver whose raylet or GCS is gone: from a thread of C,
-after ten seconds or sixty, without a word that the user could make use of. So we look first.
+Ray's own library ends the process of a driver whose raylet or GCS is gone: from a C++ thread, after
+ten or sixty seconds, with no message that helps the user. So this module looks first.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ def watching(
 ) -> Iterator[None]:
     """Ends this process with one line and exit code 1 if Ray ends while the block runs.
 
-    Nothing else would help: the thread that waits for Ray cannot be woken. The ledger is durable
-    at every moment.
+    The thread that waits for Ray cannot be woken, so the process must end. The ledger is durable at
+    every moment.
 
     Args:
-        interrupt: If it is requested, the signal that asked for it may have ended Ray as well.
-        before_exit: Called first, to leave the terminal in order.
-        owns_ray: Ray was started for this study; else it is a cluster, whose GCS may come back.
+        interrupt: If a stop was requested, the signal may have ended Ray as well.
+        before_exit: Called first, to restore the terminal.
+        owns_ray: True: Ray was started for this study. False: Ray is a cluster, whose GCS may come
+            back.
     """
     over = threading.Event()
     gcs: str = ray.get_runtime_context().gcs_address
@@ -63,11 +64,13 @@ def watching(
                 before_exit()
                 if owns_ray:
                     kill_ray()
-                end = "what has ended is in the ledger, and the same command goes on"
+                saved = "Finished trials are saved"
                 if interrupt.requested:
-                    print(f"stopped; {end}", file=sys.stderr, flush=True)
+                    again = "To resume, run the same command again."
+                    print(f"Stopped. {saved}. {again}", file=sys.stderr, flush=True)
                     os._exit(cli.INTERRUPTED)
-                print(f"error: {gone}; {end}{back}", file=sys.stderr, flush=True)
+                resume = f"run the same command again{back} to resume"
+                print(f"error: {gone}. {saved}; {resume}", file=sys.stderr, flush=True)
                 os._exit(1)
 
     with closing(raylet):
@@ -85,7 +88,7 @@ def watching(
 
 
 def _connect(path: str) -> socket.socket:
-    """An open connection, whose end the kernel tells at once, however the process there died."""
+    """An open connection. The kernel reports its end at once, however the other process died."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
     connection.setblocking(False)

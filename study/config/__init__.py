@@ -1,4 +1,4 @@
-"""The study file: its sections, how it is read and checked, and what decides a study's hash."""
+"""The study file: its sections, reading and checks, and the hash of a study."""
 
 from __future__ import annotations
 

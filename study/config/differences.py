@@ -1,4 +1,4 @@
-"""What differs between the settings of two studies."""
+"""Differences between the settings of two studies."""
 
 from __future__ import annotations
 

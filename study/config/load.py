@@ -31,13 +31,13 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
     """Reads and checks a study file, with ``--set`` applied.
 
     Raises:
-        InputError: What is wrong, at which line, what is allowed.
+        InputError: The file is wrong; the message names the line, the error and the allowed values.
     """
     return study_of(read_document(path), overrides)
 
 
 def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
-    """As :func:`load_study`, of a file that was read already."""
+    """Checks a file that was already read; otherwise as :func:`load_study`."""
     plain = {
         name: annotation
         for name, field in StudyFile.model_fields.items()
@@ -54,7 +54,7 @@ def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
 
 
 def _check_space(document: Document, study: StudyFile) -> None:
-    """Every searched name is a field, searched only, and every value of it is possible."""
+    """Checks that every searched name is a field that is not fixed, and every value is valid."""
     model = type(study.model)
     fields = _settings_of(model)
     for name, dimension in study.space.items():
@@ -91,7 +91,7 @@ def _not_trained(name: str) -> str:
 
 
 def _check_variants(document: Document, study: StudyFile) -> None:
-    """Every variant names fields, and makes a model that is possible."""
+    """Checks that every variant names fields and gives a valid model."""
     for variant, settings in study.variants.items():
         try:
             model = type(study.detector_of(settings))
@@ -140,7 +140,7 @@ def _check_start(
 def _check_value(
     document: Document, model: type[DetectorConfig], place: tuple[str, ...], params: Params
 ) -> None:
-    """One searched value on its own: type and bounds (combinations are checked together)."""
+    """Checks type and bounds of one searched value (combinations are checked together)."""
     section = model if place[-1] in model.model_fields else TrainConfig
     try:
         section.model_validate(params)

@@ -12,7 +12,7 @@ from refinevad.config.training import Runtime
 from study.config.samplers import SAMPLERS
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""It names folders, also of whoever publishes a ledger that was made elsewhere."""
+"""Pattern of a study's name, which names folders, also where a foreign ledger is published."""
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -39,7 +39,7 @@ def section_or_none(value: object) -> object:
 
 
 class StudySection(Section):
-    """Which study, how long, which seed."""
+    """Name, length and seed of a study."""
 
     name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
     """Name of the study: its folder under `runs/` and its experiment in MLflow."""
@@ -51,7 +51,7 @@ class StudySection(Section):
 
 
 class SearchSection(Section):
-    """Ordered search: trial n is asked when the results of trials 0 … n - window are in."""
+    """Ordered search: trial n is proposed once trials 0 … n - window have results."""
 
     space_filling: Annotated[int, Field(ge=0)] = 300
     """First trials, from a scrambled Sobol sequence; the sampler proposes the rest."""
@@ -72,13 +72,13 @@ class PruningSection(Section):
     percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 20.0
     """Percentile of the earlier trials' best-so-far objective, epoch by epoch."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 5
-    """Epochs that are never stopped after."""
+    """First epochs, after which no trial is stopped."""
     after_trials: Annotated[int, Field(ge=1)] = 100
-    """Results that must be in before there is a curve."""
+    """Number of results needed before there is a curve."""
 
 
 class ExecutionSection(Section):
-    """How trials are run. Threads, precision, device and determinism decide a result's bits."""
+    """Execution of trials. Threads, precision, device and determinism decide a result's bits."""
 
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of one trial."""
@@ -86,7 +86,7 @@ class ExecutionSection(Section):
     """Share of a GPU one trial takes, where the machine or cluster has any; `auto`: measured when
     the study begins."""
     retries: Annotated[int, Field(ge=0)] = 2
-    """How often a trial that crashed, ran out of memory or time, or lost its node is run again."""
+    """Number of retries of a trial that crashed, ran out of memory or time, or lost its node."""
     trial_timeout: Annotated[float | None, Field(gt=0.0), BeforeValidator(_seconds)] = 1800.0
     """Longest time of one attempt: `90s`, `30m`, `2h`, or `none`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

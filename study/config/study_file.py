@@ -49,14 +49,14 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("model", "category_weights", "soft"),
     ("search", "sampler", "tpe"),
 )
-"""Section, field and default of what studies of version 0.2 did not know."""
+"""Section, field and default of settings that studies of version 0.2 did not have."""
 
 
 VariantName = Annotated[str, Field(pattern=STUDY_NAME, max_length=50)]
 
 
 class StudyFile(Section):
-    """One file says everything that determines a study's results."""
+    """The study file: everything that determines a study's results."""
 
     study: StudySection
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -67,11 +67,11 @@ class StudyFile(Section):
     model: AnyDetectorConfig = RefineVADConfig()
     train: TrainConfig = TrainConfig()
     space: dict[str, Dimension] = Field(default_factory=dict)
-    """What is searched. A study has a space or variants."""
+    """Searched fields and their ranges. A study has a space or variants."""
     variants: dict[Annotated[str, Field(pattern=STUDY_NAME, max_length=50)], dict[str, Scalar]] = (
         Field(default_factory=dict)
     )
-    """Named configurations that are compared: each the fields in which it differs."""
+    """Variants of a comparison study: name -> the fields in which it differs."""
     seeds: Annotated[int, Field(ge=1, le=MOST_REPLICATES)] | None = None
     """Training seeds of each variant, the same for all. May be raised later."""
     source: SourceSection | None = None
@@ -162,14 +162,14 @@ class StudyFile(Section):
         ]
 
     def start_of(self, params: Mapping[str, Any]) -> Start:
-        """Where a trial's weights come from."""
+        """Origin of a trial's initial weights."""
         if not self.variants:
             return "scratch"
         start: Start = self.variants[params[VARIANT]].get(START, "scratch")  # type: ignore[assignment]
         return start
 
     def epochs_of(self, params: Mapping[str, Any]) -> int:
-        """How long a trial is; what trains nothing has one epoch."""
+        """Epochs of a trial; one where nothing is trained."""
         own: Mapping[str, Any] = self.variants[params[VARIANT]] if self.variants else params
         if self.start_of(params) == "zero_shot" or self.detector_of(own).fitted:
             return 1
@@ -203,7 +203,7 @@ class StudyFile(Section):
         return yaml.safe_dump(dump, sort_keys=False, default_flow_style=None, width=100)
 
     def determinants(self) -> dict[str, Any]:
-        """What decides the results: everything but the number of trials, places and retries.
+        """Settings that decide the results: all but the number of trials, folders and retries.
 
         The data enter by their fingerprint, so a moved folder is no change.
         """

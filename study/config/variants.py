@@ -1,8 +1,8 @@
 """Variants: named configurations beside each other, each trained with the same seeds.
 
-A comparison (ablation) study asks nothing of a sampler: trial n is variant n mod V of replicate
-n // V. All variants of one seed stand together, so that a study that stops early has compared what
-there is in pairs. It has the same ledger, workers, tracking and verification as a search.
+A comparison (ablation) study has no sampler: trial n is variant n mod V of replicate n // V. All
+variants of one seed are neighbours, so that a study that stops early still has paired comparisons.
+It has the same ledger, workers, tracking and verification as a search.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 VARIANT, REPLICATE = "arm", "replicate"
-"""What a comparison trial has for parameters."""
+"""Names of the parameters of a comparison trial."""
 START = "start"
 """The setting of a variant that says where its weights come from."""
 Start = Literal["scratch", "frozen_core", "zero_shot"]
@@ -27,12 +27,12 @@ MOST_REPLICATES = 1000
 
 
 class SourceSection(Section):
-    """Models of another data set, from which variants with another ``start`` than scratch begin."""
+    """Models of another data set, from which variants start whose ``start`` is not scratch."""
 
     checkpoints: str
     """Folder of ``trial-0000.safetensors``, …: one for each replicate. Workers must see it."""
     sha256: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Of the files, in the order of the replicates."""
+    """sha256 of the files, in the order of the replicates."""
 
 
 def with_seeds_of(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class BatchingJournal(JournalFileBackend):
         """Appends whole lines, or nothing.
 
         Raises:
-            CannotWrite: Now and at every later call: the end of the file may be torn, and a line
-                after it would be lost as well.
+            CannotWrite: The write failed. Every later call fails too: the end of the file may be
+                torn, and a line after it would be lost as well.
         """
         if self._pending is not None:
             self._pending.extend(logs)
@@ -87,7 +87,7 @@ class BatchingJournal(JournalFileBackend):
             raise self._failure from error
 
     def _still_there(self) -> None:
-        """What is written to a deleted file is lost without an error."""
+        """Raises an error if the file was deleted or replaced, where writes would be lost."""
         held, named = os.fstat(self._handle), self._path.stat()
         if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino):
             raise OSError(errno.ESTALE, "another file took its place while the study ran")
@@ -141,8 +141,8 @@ def lock_study(folder: Path) -> int:
     except OSError as error:
         os.close(handle)
         raise InputError(
-            f"{folder}: this file system cannot lock files ({error.strerror}), so that two "
-            "drivers could write one study; give --runs a folder on another"
+            f"{folder}: this file system cannot lock files ({error.strerror}), so two "
+            "drivers could write to one study; give --runs a folder on another file system"
         ) from None
     with suppress(OSError):
         holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
@@ -150,12 +150,12 @@ def lock_study(folder: Path) -> int:
 
 
 def cut_torn_tail(path: Path) -> str | None:
-    """Cuts off what a crash left of the last write, and keeps it beside the file.
+    """Cuts off the fragment of a write that a crash interrupted, and keeps it beside the file.
 
     Optuna appends to such a fragment and so corrupts the next line as well.
 
     Raises:
-        CannotWrite: There is no room to keep it; nothing was cut.
+        CannotWrite: There is no room to keep the fragment; nothing was cut.
     """
     content = path.read_bytes()
     keep = whole_length(content)
@@ -167,7 +167,7 @@ def cut_torn_tail(path: Path) -> str | None:
         journal.truncate(keep)
         os.fsync(journal.fileno())
     return (
-        f"the ledger ended in a torn line of {len(content) - keep} bytes: cut off, kept as {backup}"
+        f"The ledger ended in a torn line of {len(content) - keep} bytes; it was moved to {backup}"
     )
 
 

@@ -1,7 +1,7 @@
 """A ledger's lines at one moment, as they stand in the file.
 
-The library that keeps the journal passes over a line that makes no sense, and of two results takes
-one. Here every line counts.
+Optuna's journal skips a line that makes no sense, and takes one of two results. Here every line
+counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TrialLines:
 
 @dataclass(frozen=True)
 class Seal:
-    """What the end of a session wrote down, and where."""
+    """The seal that the end of a session wrote, and its position."""
 
     line: int
     before: int
@@ -48,10 +48,10 @@ class Seal:
     time: float
     """Unix seconds."""
     digest: str
-    """Of the trials that had ended."""
+    """Digest of the trials that had ended."""
     bytes: int
     sha256: str
-    """Of the file before it, as it was then."""
+    """sha256 of the file before the seal, at the time of sealing."""
 
 
 class Snapshot(BaseJournalBackend):
@@ -100,7 +100,7 @@ class Snapshot(BaseJournalBackend):
             position += len(text)
 
     def _take(self, number: int, line: Line, position: int) -> str | None:
-        """Files one line; returns what is wrong with it."""
+        """Files one line; returns its error, or None."""
         operation = line.get("op_code")
         if operation == JournalOperation.CREATE_STUDY:
             return None if number == 1 else "begins another study"
@@ -122,7 +122,7 @@ class Snapshot(BaseJournalBackend):
             return f"has operation {operation}, which no session writes"
         trial_id = line.get("trial_id")
         if not (isinstance(trial_id, int) and 0 <= trial_id < len(self.trials)):
-            return f"is about trial {trial_id}, which was not asked before"
+            return f"is about trial {trial_id}, which was not proposed before"
         trial = self.trials[trial_id]
         trial.last = number
         if operation == JournalOperation.SET_TRIAL_STATE_VALUES:
@@ -132,7 +132,7 @@ class Snapshot(BaseJournalBackend):
         elif "result" in (line.get("user_attr") or {}):
             trial.results.append(line["user_attr"]["result"])
         elif list(line.get("user_attr") or {}) != ["attempts"]:
-            return f"changes what trial {trial_id} was asked with"
+            return f"changes the proposal of trial {trial_id}"
         return None
 
     def _take_attribute(self, number: int, attribute: dict[str, Any], position: int) -> str | None:
@@ -143,7 +143,7 @@ class Snapshot(BaseJournalBackend):
         elif "versions" in attribute:
             self.versions.append((len(self.trials), attribute["versions"]))
         elif "meta" in attribute and self.trials:
-            return "describes the study anew, after trials were asked"
+            return "describes the study again, after trials were proposed"
         return None
 
 

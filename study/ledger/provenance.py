@@ -1,4 +1,4 @@
-"""What a study's bits depend on besides its settings: versions, source tree, hardware."""
+"""Provenance of a study's results besides its settings: versions, source tree, hardware."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _HARDWARE = ("device", "processor", "gpu", "precision", "threads", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of this package (a proposal's rule is part of it), and of what it stands on."""
+    """Versions of Python, of this package (its code proposes the trials) and its dependencies."""
     own = {"python": platform.python_version(), "refinevad": refinevad.__version__}
     return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def hardware_kinds(records: Sequence[TrialRecord]) -> list[dict[str, str]]:
-    """Kinds of hardware that computed the trials; the same bits are promised on one kind only."""
+    """Kinds of hardware that computed the trials; results are bit-reproducible on one kind only."""
     kinds = [
         {key: r.worker[key] for key in _HARDWARE if key in r.worker}
         for r in records
@@ -42,7 +42,7 @@ def hardware_text(kind: Mapping[str, str]) -> str:
 
 
 def changed_versions(meta: StudyMeta) -> list[str]:
-    """A study resumed with other libraries may go on with other trials: say so."""
+    """A warning where a study is resumed with other libraries, which may propose other trials."""
     now = versions()
     changed = [
         f"{name} {was} -> {now[name]}"
@@ -52,8 +52,8 @@ def changed_versions(meta: StudyMeta) -> list[str]:
     if not changed:
         return []
     return [
-        f"this study was begun with other versions ({', '.join(changed)}): the same bits are "
-        "promised for the same versions only"
+        f"This study was begun with other package versions ({', '.join(changed)}). Results are "
+        "bit-reproducible only with identical package versions"
     ]
 
 

@@ -40,7 +40,7 @@ class LedgerReader:
             )
         self._attach(journal or reading_journal(folder / JOURNAL))
         if not self._find_study():
-            raise InputError(f"{folder}: the study here has not begun; run it first")
+            raise InputError(f"{folder}: this study has not started yet; run it first")
 
     def _attach(self, backend: BaseJournalBackend) -> None:
         try:

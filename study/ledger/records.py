@@ -1,4 +1,4 @@
-"""What a study leaves behind: its description, its trials, and the digest that names them."""
+"""Records of a study: its description, its trials, and the digest that identifies them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 
 @dataclass(frozen=True)
 class StudyMeta:
-    """What a study is, written once when it begins (``trials`` may be raised later)."""
+    """The description of a study, written once when it begins (``trials`` may be raised later)."""
 
     name: Annotated[str, Field(pattern=STUDY_NAME)]
     uid: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
-    """Random, so that a study made anew under an old name is not taken for the old one."""
+    """Random id, which distinguishes a new study from a deleted one of the same name."""
     hash: str
-    """Of everything that determines the results (``StudyFile.hash``)."""
+    """Hash of everything that determines the results (``StudyFile.hash``)."""
     config: dict[str, Any]
     """The resolved study file."""
     determinants: dict[str, Any]
-    """The part of it that no later run may change."""
+    """The part of ``config`` that no later session may change."""
     fingerprint: str
-    """Of the packed data."""
+    """Fingerprint of the packed data."""
     metric: str
     split: str
     created: float
-    """Unix seconds."""
+    """Time of the first session, in unix seconds."""
     git_commit: str | None
     versions: dict[str, str]
     trials: int = 0
@@ -43,17 +43,17 @@ class StudyMeta:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended. Written to the ledger in one line."""
+    """The end of a trial, written to the ledger in one line."""
 
     state: Literal["COMPLETE", "PRUNED", "FAILED"]
     objective: float | None
-    """Best over the epochs; 0 where the run diverged; None where it failed."""
+    """Best objective over the epochs; 0 where the run diverged; None where it failed."""
     diverged: bool = False
     selected_epoch: int | None = None
     """Epoch (from 1) of the objective."""
     last_objective: float | None = None
     reason: str | None = None
-    """Why it failed."""
+    """Reason of a failure."""
     curve: list[dict[str, float]] = field(default_factory=list)
     """One row per epoch: ``epoch``, ``objective`` and the metrics by name."""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -78,8 +78,8 @@ class TrialRecord:
     attempts: int = 0
     """Attempts that ended without a result (crash, timeout, lost node)."""
     whole_gpu: bool = False
-    """Runs on a whole GPU: one of the attempts ran out of a shared one's memory, and that one does
-    not count against ``retries``."""
+    """True if the trial needs a whole GPU: an attempt ran out of memory on a shared one. That
+    attempt does not count against ``retries``."""
     objective: float | None = None
     diverged: bool = False
     selected_epoch: int | None = None
@@ -104,7 +104,7 @@ class TrialRecord:
         return self.state != "RUNNING"
 
     def with_result(self, result: TrialResult) -> TrialRecord:
-        """The record once ``result`` is in."""
+        """A copy of the record with ``result``."""
         return TrialRecord(
             number=self.number,
             key=self.key,

@@ -1,4 +1,4 @@
-"""A study as its ledger tells it at one moment, for whoever only reads: analysis, report."""
+"""A read-only view of a study's ledger at one moment, for analysis and reports."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from study.space.seeds import derived_seed
 
 @dataclass(frozen=True)
 class StudyView:
-    """What is known of a study."""
+    """A read-only view of a study: its description, file and trials."""
 
     folder: Path
     meta: StudyMeta
     file: StudyFile
     records: list[TrialRecord]
     floor: float | None = None
-    """Objectives below it count as it."""
+    """Value that lower objectives count as; None: no such value."""
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ class StudyView:
         return Encoder(self.file.distributions())
 
     def floored(self, floor: float) -> StudyView:
-        """The study asked about its better trials: those below ``floor`` are all alike."""
+        """A view in which objectives below ``floor`` count as ``floor``."""
         records = [
             r if r.objective is None else replace(r, objective=max(floor, r.objective))
             for r in self.records
@@ -55,11 +55,11 @@ class StudyView:
         return replace(self, records=records, floor=floor)
 
     def seed(self, purpose: str) -> int:
-        """A seed for one purpose: the same study gives the same answer."""
+        """A seed for one purpose, which depends on the study only."""
         return derived_seed(self.file.study.seed, 0, purpose)
 
     def caption(self) -> str:
-        """What every picture says below: study, trials, unit, selection, and what is not real."""
+        """Caption of every picture: study, trials, unit, selection, synthetic data."""
         count = len(self.ended)
         text = (
             f"Study {self.name}: {count} trial{'' if count == 1 else 's'}; objective: "
@@ -110,7 +110,7 @@ def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
         return snapshot, reader.meta, records
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise InputError(
-            f"{folder / JOURNAL}: the ledger cannot be read, a line of it is none of ours "
+            f"{folder / JOURNAL}: the ledger cannot be read, one of its lines is not valid "
             f"({_first_line(error)}); restore the file from a backup"
         ) from None
 
@@ -137,7 +137,7 @@ def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
     """The study file as the ledger keeps it.
 
     Raises:
-        InputError: It is none.
+        InputError: The ledger's copy of the study file is not valid.
     """
     try:
         space = {  # a dimension is written with all its kinds, of which one is set
@@ -147,6 +147,6 @@ def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
         return StudyFile.model_validate(meta.config | {"space": space})
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise InputError(
-            f"{folder / JOURNAL}: what it keeps of the study file is not valid "
+            f"{folder / JOURNAL}: its copy of the study file is not valid "
             f"({_first_line(error)}); restore the file from a backup"
         ) from None

@@ -64,7 +64,7 @@ class Ledger(LedgerReader):
     def __init__(self, folder: Path, meta: StudyMeta) -> None:
         self.folder = folder
         self.recovered: str | None = None
-        """What recovery had to do, in words; None when nothing."""
+        """Message on what recovery repaired; None where nothing was damaged."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -110,19 +110,18 @@ class Ledger(LedgerReader):
         changes = differences(old.determinants, with_seeds_of(new.determinants, old.determinants))
         if old.fingerprint != new.fingerprint:
             changes.append(
-                f"the data themselves: fingerprint was {old.fingerprint[:12]}, "
-                f"is {new.fingerprint[:12]}"
+                f"the data: fingerprint was {old.fingerprint[:12]}, is {new.fingerprint[:12]}"
             )
         if changes:
             raise InputError(
-                f"{self.folder}: this study was begun with other settings; put them back, or give "
+                f"{self.folder}: this study was begun with other settings; restore them, or give "
                 "the study a new name (--set study.name=…). Changed:\n"
                 + "\n".join(f"  {change}" for change in changes)
             )
         asked = len(self._storage.get_all_trials(self._study_id, deepcopy=False))
         if new.trials < asked:
             raise InputError(
-                f"{self.folder}: trials = {new.trials}, but {asked} were asked already; "
+                f"{self.folder}: trials = {new.trials}, but {asked} trials were already proposed; "
                 f"give --trials {asked} or more (for variants: as many seeds as before, or more)"
             )
         if new.trials != old.trials:
@@ -133,7 +132,7 @@ class Ledger(LedgerReader):
 
     @property
     def gpu_sharing(self) -> dict[str, Any] | None:
-        """What an earlier session measured of trials that share a GPU."""
+        """Measurement of GPU sharing by an earlier session; None without one."""
         found: dict[str, Any] | None = self._attribute("packing", None)
         return found
 
@@ -158,7 +157,7 @@ class Ledger(LedgerReader):
         seed: int,
         stopping_curve: list[float] | None,
     ) -> TrialRecord:
-        """Writes down that the next trial was asked."""
+        """Records that the next trial was proposed."""
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=params,
@@ -171,7 +170,7 @@ class Ledger(LedgerReader):
         return self._record(trial)
 
     def lost_attempt(self, number: int, reason: str, *, whole_gpu: bool = False) -> TrialRecord:
-        """Writes down that an attempt ended without a result and the trial will run again, with
+        """Records that an attempt ended without a result and the trial will be retried, with
         ``whole_gpu`` on a whole GPU."""
         trial_id = self._trial_id(number)
         attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", [])
@@ -199,10 +198,10 @@ class Ledger(LedgerReader):
         self._storage.set_trial_state_values(trial_id, _OPTUNA_STATES[result.state], values)
 
     def seal(self) -> None:
-        """Writes down at the end of a session what the ledger holds, for `study.verify`.
+        """Seals the ledger at the end of a session, for `study.verify`.
 
-        That is the digest of the trials that have ended, and the hash of every byte before: the
-        file is only ever appended to. Which trials had ended follows from the seal's place.
+        A seal holds the digest of the ended trials and the hash of every byte before it: the file
+        is only appended to. The trials that had ended follow from the seal's position.
         """
         name = digest(self.trials())
         if name == self._attribute("seal", {}).get("digest"):
@@ -216,5 +215,5 @@ class Ledger(LedgerReader):
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def close(self) -> None:
-        """Gives the study free for another driver."""
+        """Releases the study for another driver."""
         os.close(self._handle)

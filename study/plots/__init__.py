@@ -1,1 +1,1 @@
-"""Pictures of a study: records and answers in, matplotlib figures out. Readable in grey."""
+"""Pictures of a study: records and results in, matplotlib figures out. Readable in grey."""

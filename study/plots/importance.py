@@ -1,4 +1,4 @@
-"""Pictures of an answer: importances, their stability, the strongest interaction."""
+"""Pictures of importances: shares, their stability, the strongest interaction."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from study.space.encoding import Encoder, Floats, Scale
 METHOD_NAMES = {
     "permutation": "permutation on a uniform design",
     "mdi": "impurity (MDI, the paper's)",
-    "ped_anova": "PED-ANOVA (what separates the best 10%)",
+    "ped_anova": "PED-ANOVA (for being among the best 10%)",
 }
 
 
@@ -36,8 +36,8 @@ def importances(answer: Importance, paper: Published | None = None) -> Figure:
     """Every hyperparameter's share by every method, with 95% intervals.
 
     Args:
-        answer: Drawn from the most important down.
-        paper: The paper's own column, where the study is on its data set.
+        answer: Importances, drawn from the most important down.
+        paper: The paper's own importances, where the study is on its data set.
     """
     count = len(answer.parameters)
     with styled():
@@ -123,8 +123,8 @@ def stability(stages: Sequence[Stage]) -> Figure:
 
 
 def interaction(answer: Importance, encoder: Encoder, objective: str) -> Figure:
-    """What the forest predicts for each two values of the most interacting pair, all other
-    hyperparameters averaged out."""
+    """The forest's prediction over the pair that interacts most, all other hyperparameters averaged
+    out."""
     names = answer.interactions[0].names
     i, j = (answer.names.index(name) for name in names)
     across, up = encoder.scales[i], encoder.scales[j]
@@ -144,7 +144,7 @@ def interaction(answer: Importance, encoder: Encoder, objective: str) -> Figure:
 
 
 def _edges(scale: Scale, cells: int) -> Floats:
-    """Of the cells of a range, or of those around each value."""
+    """Edges of the cells of a range, or of those around each value."""
     if scale.values is None:
         return np.linspace(*scale.bounds, cells + 1)
     codes = scale.codes(scale.values)

@@ -1,4 +1,4 @@
-"""What all pictures of a study share: ink, marks, axes of hyperparameters, files."""
+"""The common style of all pictures of a study: ink, marks, axes of hyperparameters, files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INK, ACCENT, PALE, SHADE, GRID = "#1b3a5b", "#b3401f", "#9aa7b4", "#ececec", "#e
 LINES = ["#1b3a5b", "#b3401f", "#3f7f4c", "#7a5195", "#8a6d00", "#00747a", "#8c2d5a", "#555555"]
 DASHES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), "-"]
 MARKS = ["o", "s", "^", "D", "v", "P", "X", "*"]
-"""A line differs from the next by colour, dash and mark: two of them are left in grey."""
+"""Styles of lines. They differ in colour, dash and mark, so that they differ in grey too."""
 
 _RC: Any = {
     "svg.hashsalt": "study",  # the same picture is the same file
@@ -46,7 +46,7 @@ def styled() -> Any:
 
 
 def value_axis(axes: Axes, scale: Scale) -> None:
-    """Makes the x-axis one of a hyperparameter's codes, labelled with its values."""
+    """Labels an x-axis of a hyperparameter's codes with its values."""
     ticks = scale_ticks(scale)
     axes.set_xticks([code for code, _ in ticks], [label for _, label in ticks])
     first, last = scale.bounds

@@ -1,4 +1,4 @@
-"""Pictures of trials: what each hyperparameter's values gave, the history, the curves."""
+"""Pictures of trials: best objective by value, the history, the curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from study.space.encoding import Encoder, Floats, Scale
 
 _INTERVALS = 12
 _AS_PIXELS = 2000
-"""So many lines are smaller as an image."""
+"""Number of lines from which an image is smaller than vector graphics."""
 _BEHIND_TEXT = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}
 
 
@@ -38,8 +38,8 @@ def best_by_value(
     Args:
         records: Trials; those without a result are left out, diverged ones stay below.
         encoder: The space.
-        names: One panel for each.
-        objective: Label, such as ``ap on val``.
+        names: Hyperparameters, one panel each.
+        objective: Axis label, such as ``ap on val``.
     """
     used = _with_result(records)
     y = np.array([r.objective for r in used], dtype=float)

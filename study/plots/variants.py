@@ -21,15 +21,15 @@ def variants(
     *,
     names: Mapping[str, str],
     marks: Mapping[str, float] | None = None,
-    mark: str = "knowing only the video's label",
+    mark: str = "video-label baseline",
 ) -> Figure:
-    """One panel a metric, one row a variant: seeds as points, the mean and its 95% interval.
+    """One panel per metric, one row per variant: seeds as points, the mean and its 95% interval.
 
     Args:
         panels: Label of a metric -> results, in the same order of variants.
-        names: How a variant is called.
+        names: Variant -> its title.
         marks: Label of a metric -> a value to draw a line at.
-        mark: What that value is.
+        mark: Label of that line.
     """
     rows = [names.get(r.name, r.name) for r in next(iter(panels.values()))]
     with styled():
@@ -70,12 +70,12 @@ def variants(
 
 
 def lines(curves: Mapping[str, Mapping[float, Estimate]], *, xlabel: str, ylabel: str) -> Figure:
-    """One line a curve, with 95% intervals.
+    """One line per curve, with 95% intervals.
 
     Args:
         curves: Label -> x -> estimate.
-        xlabel: Of x.
-        ylabel: Of the estimates.
+        xlabel: Label of x.
+        ylabel: Label of the estimates.
     """
     with styled():
         picture = figure(7, 3.6)

@@ -66,10 +66,10 @@ def category_bars(
     """Category probabilities of single videos (Figure 6); a video's own labels are filled.
 
     Args:
-        titles: Of the M videos.
-        probs: (M, C).
-        categories: C names.
-        own: Columns that each video is labelled with.
+        titles: Titles of the M videos.
+        probs: (M, C) probabilities.
+        categories: Names of the C categories.
+        own: Columns of each video's own labels.
     """
     rows = -(-len(titles) // _COLUMNS)
     with styled():

@@ -1,4 +1,4 @@
-"""What a user sees while a study runs."""
+"""The progress display of a running study."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""How long a study will take: from the trials that have ended, with an interval.
+"""A forecast of a study's remaining time, with an interval, from the trials that have ended.
 
-A trial costs its epochs times the seconds of one. Epochs are known or taken from what the search
-asked of late, and pruning cuts them; the seconds follow the model's widths and kinds (a ridge
-regression of their logarithm) and the machine's pace of late. What is to come differs from what
-was in three ways, and each widens the interval: the machine's pace wanders, the search proposes
-other trials than it did, and single trials differ.
+A trial costs its epochs times the seconds of one epoch. The epochs are known, or taken from the
+search's recent proposals, and pruning cuts them. The seconds follow the model's widths and kinds (a
+ridge regression of their logarithm) and the machine's recent pace. Future trials differ from past
+ones in three ways, and each widens the interval: the machine's pace wanders, the search proposes
+other trials than before, and single trials differ.
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ from study.space.dimension import Params
 from study.text import clock
 
 COVERAGE = 0.9
-"""Share of forecasts whose interval is to hold the truth."""
+"""Nominal coverage of a forecast's interval."""
 _Z = 1.645
 _RIDGE = 2.0
-"""As many trials' worth of belief that widths and kinds do not matter."""
+"""Ridge penalty: the weight, in trials, of the prior that widths and kinds do not matter."""
 _RECENCY_TRIALS = 30.0
-"""So many trials ago, a trial's word on the pace and on the search counts for 1/e."""
+"""Age, in trials, at which a trial's weight in the pace and in the search's costs is 1/e."""
 _BLOCK = 10
-"""Trials over which the pace of the machine is averaged to see it wander."""
+"""Trials over which the machine's pace is averaged to measure how it wanders."""
 _PRIOR_TRIAL_SD = 0.2
-"""The same of one trial's seconds, worth two trials' word."""
+"""Prior standard deviation of the logarithm of one trial's seconds; it weighs as two trials."""
 _MIN_MACHINE_SD = 0.05
-"""Standard deviation of the logarithm of the machine's pace from here to the end, at least."""
+"""Smallest standard deviation of the logarithm of the machine's pace until the end."""
 _SEARCH_SHIFT_SD = 0.3
-"""The same of what trials cost that a search proposes from results, where none was seen yet."""
+"""Prior standard deviation of the logarithm of the cost of trials proposed from results."""
 _PRIOR_WEIGHT = 10.0
-"""Proposed trials that are worth as much as this belief and the space-filling ones before."""
+"""Weight, in proposed trials, of that prior and of the space-filling trials."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds left: the expectation, and an interval that should hold the truth nine times of
-    ten."""
+    """Remaining seconds: the expectation and its 90% interval."""
 
     seconds: float
     low: float
@@ -55,11 +54,11 @@ class Forecast:
 
 
 class Forecaster:
-    """Learns from ended trials what the others will take.
+    """Learns from ended trials how long the remaining ones will take.
 
     Args:
         file: The study.
-        known: Parameters of the first trials, as far as they need no results.
+        known: Parameters of the first trials, which are proposed without any result.
     """
 
     def __init__(self, file: StudyFile, known: Sequence[Params]) -> None:
@@ -74,8 +73,8 @@ class Forecaster:
         self._workers: set[tuple[str | None, str | None]] = set()
 
     def take(self, record: TrialRecord) -> None:
-        """Takes in an ended trial; of one that failed, and of the first on each worker, which
-        also loads the libraries and the data, only that it has ended."""
+        """Learns from an ended trial. The time of a failed trial is ignored, and so is that of each
+        worker's first trial, which also loads the libraries and the data."""
         self._ended.add(record.number)
         seconds = record.duration_s
         if not record.curve or not seconds or seconds <= 0:
@@ -92,8 +91,8 @@ class Forecaster:
         )
 
     def learn(self, params: Params, *, epochs: int, seconds: float, proposed: bool = False) -> None:
-        """Learns that so many epochs of a configuration took ``seconds``; ``proposed``: the search
-        found it by results."""
+        """Learns that ``epochs`` epochs of a configuration took ``seconds``. ``proposed``: the
+        search proposed it from results."""
         self._rows.append(self._row(params))
         self._planned.append(float(self._file.epochs_of(params)))
         self._run.append(float(epochs))
@@ -101,11 +100,11 @@ class Forecaster:
         self._proposed.append(proposed)
 
     def left(self, workers: float, running: Mapping[int, float] | None = None) -> Forecast | None:
-        """Time to the end of the study; None: nothing was learnt.
+        """Time to the end of the study; None before anything was learnt.
 
         Args:
-            workers: Trials at once, times the share of the time that they are busy.
-            running: Seconds that each trial on a worker has run.
+            workers: Trials at once, times the share of the time that workers are busy.
+            running: Trial on a worker -> seconds it has run.
         """
         count = len(self._seconds)
         left = self._file.study.trials - len(self._ended)
@@ -151,7 +150,7 @@ class Forecaster:
         return sum(self._row(params))
 
     def _row(self, params: Params) -> list[float]:
-        """What decides the seconds of an epoch: widths on a logarithmic scale, kinds as flags."""
+        """Regressors of an epoch's seconds: widths on a logarithmic scale, kinds as flags."""
         if self._file.variants:
             return [float(params[VARIANT] == variant) for variant in self._file.variants]
         row: list[float] = []
@@ -177,10 +176,10 @@ class _CostModel:
     """Seconds of a trial from its epochs and its row, by the trials that have ended.
 
     Args:
-        rows: (n, k).
-        epochs: (n,) that were run.
-        seconds: (n,) that they took.
-        recent: (n,) weights of the trials, the last one's is 1.
+        rows: (n, k) regressors.
+        epochs: (n,) epochs that were run.
+        seconds: (n,) seconds that they took.
+        recent: (n,) weights of the trials; the last one's is 1.
     """
 
     def __init__(self, rows: Array, epochs: Array, seconds: Array, recent: Array) -> None:
@@ -197,7 +196,7 @@ class _CostModel:
         self.spread = math.sqrt(squares / (len(errors) + 1))
         """Standard deviation of the logarithm of one trial's seconds."""
         self.pace = _wander(errors, self.spread)
-        """The same of the machine's pace."""
+        """Standard deviation of the logarithm of the machine's pace."""
 
     def seconds(self, row: Sequence[float], epochs: float) -> float:
         x = np.array([math.log(max(epochs, 0.1)), *row]) - self._centre
@@ -205,7 +204,7 @@ class _CostModel:
 
 
 def _wander(errors: Array, spread: float) -> float:
-    """Standard deviation of means over blocks of trials; ``spread``: of single ones."""
+    """Standard deviation of means over blocks of trials; ``spread`` is that of single trials."""
     blocks = len(errors) // _BLOCK
     if blocks < 2:
         return max(_MIN_MACHINE_SD, spread / math.sqrt(2))

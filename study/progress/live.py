@@ -20,7 +20,7 @@ from study.text import plain
 
 
 class LiveScreen(Screen):
-    """A live view: progress, running trials, best so far, counts, where things are."""
+    """A live view: progress, running trials, best so far, counts, ledger and MLflow address."""
 
     def __init__(self, tally: Tally, console: Console, places: dict[str, str]) -> None:
         super().__init__(tally, console)

@@ -11,7 +11,7 @@ from typing import TextIO
 
 class Output(io.TextIOBase):
     """Standard output that a study can lose: a closed terminal, a `tee` that is gone, a full disk
-    behind a redirection. The study goes on; what it says from then on, nobody reads."""
+    behind a redirection. The study continues; its further output is discarded."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

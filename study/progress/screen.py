@@ -1,4 +1,4 @@
-"""What a user sees while a study runs: a live view on a terminal, plain lines elsewhere."""
+"""The progress display of a running study: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from study.text import plain
 
 
 class Screen(ABC):
-    """Shows a study. The driver calls; nothing is ever asked."""
+    """Shows a running study. The driver calls it; it never asks the user anything."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally = tally
@@ -42,7 +42,7 @@ class Screen(ABC):
         self.console.show_cursor()
 
     def restore(self, records: list[TrialRecord]) -> None:
-        """Takes in what earlier sessions ran, without a word."""
+        """Counts the trials of earlier sessions without printing them."""
         for record in records:
             if record.ended:
                 self.tally.count(record)
@@ -55,7 +55,7 @@ class Screen(ABC):
         self.tally.start(record.number)
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
-        """A running trial has ended an epoch."""
+        """A running trial has finished an epoch."""
         self.tally.epochs[number] = (epoch, best)
 
     def ended(self, record: TrialRecord) -> None:
@@ -64,17 +64,17 @@ class Screen(ABC):
         self._show_ended(record)
 
     def lost(self, record: TrialRecord, reason: str) -> None:
-        """An attempt was lost; the trial will run again."""
+        """An attempt was lost; the trial will be retried."""
         self.tally.stop(record.number)
-        self.tally.last_failure = f"trial {record.number}: {reason} (runs again)"
-        self.note(f"trial {record.number} lost an attempt and runs again: {reason}")
+        self.tally.last_failure = f"trial {record.number}: {reason} (will be retried)"
+        self.note(f"trial {record.number} lost an attempt and will be retried: {reason}")
 
     def resized(self, workers: int) -> None:
-        """The cluster has room for ``workers`` trials at once now."""
+        """The cluster now has room for ``workers`` trials at once."""
         if workers == self.tally.workers:
             return
         self.tally.resize(workers)
-        room = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "no worker at all"
+        room = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "no worker"
         self.note(f"the cluster has room for {room} now")
 
     def failed_like_all(self, record: TrialRecord, reason: str) -> None:
@@ -84,16 +84,16 @@ class Screen(ABC):
         self.note(f"trial {record.number} failed, and no trial has a result yet: {reason}")
 
     def window_limits(self) -> None:
-        """The next trial waits for an earlier one's result while a worker is free."""
+        """A worker is idle because the next trial needs the result of an earlier one."""
         if len(self.tally.epochs) < self.tally.workers and not self._said_window_limits:
             self._said_window_limits = True
             self.note(
-                "the window limits the workers: a worker waits for the result of an earlier trial;"
-                f" {self.tally.workers} workers want search.window >= {4 * self.tally.workers}"
+                "Workers are idle: search.window is too small. In a new study, set it to at least "
+                f"{4 * self.tally.workers} for {self.tally.workers} workers"
             )
 
     def note(self, text: str) -> None:
-        """One line the user should read."""
+        """Prints one line for the user."""
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @abstractmethod
@@ -101,7 +101,7 @@ class Screen(ABC):
 
 
 class PlainScreen(Screen):
-    """One line per ended trial, at most one a second, and one every 30 seconds at least."""
+    """Prints a line per ended trial: at most one a second, at least one every 30 seconds."""
 
     _last = 0.0
     _held = 0
@@ -132,7 +132,7 @@ class PlainScreen(Screen):
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """A bar for what is no study: on a terminal only, and gone in the end."""
+    """A progress bar for commands that run no study; on a terminal only, removed at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
     bar.disable = not console.is_terminal

@@ -10,17 +10,17 @@ from study.ledger.records import TrialRecord
 from study.progress.forecast import Forecast, Forecaster
 
 _SETTLED = 60.0
-"""Seconds after which the share of the time that workers were busy says something."""
+"""Seconds after which the workers' busy share is meaningful."""
 
 
 @dataclass
 class Tally:
-    """Counts and clocks of a study, as far as a screen shows them."""
+    """Counts and clocks of a study, as a screen shows them."""
 
     trials: int
     workers: int
     metric: str
-    """What the objective is, in words: ``ap on val``."""
+    """Description of the objective: ``ap on val``."""
     ended: int = 0
     resumed: int = 0
     """Trials that had ended before this session."""
@@ -64,25 +64,25 @@ class Tally:
                 self.best = record
 
     def begin(self) -> None:
-        """The clocks run from now on: the workers' start-up is not their idleness."""
+        """Starts the clocks, so that the workers' start-up does not count as idle time."""
         self.begun = self._resized = time.monotonic()
         self._offered = 0.0
 
     def resize(self, workers: int) -> None:
-        """Takes in that there are more or fewer workers from now on."""
+        """Changes the number of workers from now on."""
         now = time.monotonic()
         self._offered += (now - self._resized) * self.workers
         self.workers, self._resized = workers, now
 
     def busy_percent(self) -> float:
-        """Share of the workers' time since the first trial that trials ran in."""
+        """Share of the workers' time, in percent, that trials have used since the first began."""
         now = time.monotonic()
         running = sum(now - since for since in self._since.values())
         total = self._offered + (now - self._resized) * self.workers
         return min(100.0, 100.0 * (self._busy + running) / total) if total > 0 else 0.0
 
     def left(self) -> Forecast | None:
-        """Time to the end of the study; None: no trial has said anything yet."""
+        """Forecast of the time to the end of the study; None before the first measured trial."""
         if self.forecaster is None or not self.workers:
             return None
         now = time.monotonic()

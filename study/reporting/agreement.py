@@ -12,7 +12,7 @@ from study.text import plain
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
-    """Prints what the two studies say, each first on its own."""
+    """Prints the importances of each study, then their agreement and regrets."""
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
@@ -27,14 +27,14 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for (source, target), carried in zip(
         (found.studies, found.studies[::-1]), found.regrets, strict=True
     ):
-        say(f"\nthe best of {source.name} carried over to {target.name}:")
+        say(f"\nthe best configuration of {source.name} on {target.name}:")
         winner = best(source.records)
         if carried is None or winner is None:
             say("  there is no best trial to compare")
             continue
         say(f"  trial {winner.number}: {plain(winner.params)}")
         for name, (was, there) in carried.moved.items():
-            say(f"  {name} = {was} is not in the space of {target.name}: {there} instead")
+            say(f"  {name} = {was} is not in the space of {target.name}; used {there} instead")
         say(f"  {_regret(carried, target)}", style="bold")
 
 
@@ -45,13 +45,13 @@ def _agreement(found: Agreement) -> str:
         return f"{said}: the rankings agree"
     if tau.high < 0:
         return f"{said}: the rankings are opposed"
-    return f"{said}: these trials cannot say whether the rankings agree"
+    return f"{said}: these trials do not show whether the rankings agree"
 
 
 def _regret(found: Regret, target: StudyView) -> str:
     loss = found.loss
     said = (
         f"loses {loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}] of {target.objective} "
-        "against that study's own best (predicted by its forest, not trained)"
+        "against that study's own best (predicted by its surrogate model, not trained)"
     )
-    return f"{said}: no loss can be told from none" if loss.low <= 0 <= loss.high else said
+    return f"{said}: cannot be distinguished from no loss" if loss.low <= 0 <= loss.high else said

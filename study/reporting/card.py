@@ -1,4 +1,4 @@
-"""What a report is made of, and how it is kept."""
+"""The cards of a report, and their files."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Card:
     """One finding: a title, the finding in a sentence, the numbers, and a picture of them.
 
     Attributes:
-        title: What the card is about.
-        finding: What it says, for a reader who reads nothing else of it.
-        table: The numbers, as they are to be read.
+        title: Topic of the card.
+        finding: Result in a sentence that can be read on its own.
+        table: Numbers as they are shown.
         picture: A figure, or the SVG of one; None where there is nothing to draw.
-        caption: What the picture shows.
-        note: What must be known to read the card rightly.
+        caption: Caption of the picture.
+        note: Facts needed to read the card correctly.
     """
 
     title: str
@@ -43,9 +43,9 @@ def write_card(card: Card, folder: Path, *, fingerprint: str) -> list[Path]:
     """Writes a card: texts as JSON, table as CSV, picture as PNG and SVG.
 
     Args:
-        card: With a figure, if it has a picture.
-        folder: Of this card alone.
-        fingerprint: Of the data it speaks of; reports of studies on the same data show it.
+        card: A card, with a figure if it has a picture.
+        folder: Folder of this card only.
+        fingerprint: Fingerprint of its data; reports of studies on the same data show the card.
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {name: getattr(card, name) for name in _TEXTS} | {"fingerprint": fingerprint}
@@ -62,7 +62,7 @@ def write_card(card: Card, folder: Path, *, fingerprint: str) -> list[Path]:
 
 
 def read_cards(folder: Path, fingerprint: str) -> list[Card]:
-    """The cards of the study in ``folder`` that speak of the same data, in their order.
+    """Cards of the study in ``folder`` that are about the same data, in order.
 
     Raises:
         InputError: A card cannot be read.

@@ -32,7 +32,7 @@ from study.reporting.card import Card
 
 
 def print_importance(console: Console, view: StudyView, found: Importance) -> None:
-    """Prints the gate first, then the table, then what follows from it."""
+    """Prints the fit check, the table of importances and the findings."""
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
@@ -62,12 +62,12 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
     console.print(table)
     say(
         "shares of importance with 95% intervals; permutation: on a uniform design, the headline; "
-        "impurity: the paper's; PED-ANOVA: what separates the best 10%; ≈ noise: cannot be told "
-        "from the random probe",
+        "impurity: the paper's; PED-ANOVA: for being among the best 10%; ≈ noise: cannot "
+        "be distinguished from the random probe",
         style="dim",
     )
     if found.single:
-        say(f"one value only, so nothing can be said of: {', '.join(found.single)}")
+        say(f"no importance, because there is one value only: {', '.join(found.single)}")
     say(sentences.finding(found), style="bold")
     say(sentences.best_tenth(found))
     say(sentences.interactions(found))
@@ -87,7 +87,7 @@ def _short(estimate: Estimate) -> str:
 
 
 def pictures(view: StudyView, found: Importance) -> dict[str, tuple[Figure, str]]:
-    """File name -> picture, and what it shows."""
+    """File name -> picture and its caption."""
     from study.plots.importance import importances, interaction, stability
     from study.plots.trials import best_by_value
 
@@ -110,7 +110,8 @@ def pictures(view: StudyView, found: Importance) -> dict[str, tuple[Figure, str]
     if found.interactions:
         shown["interaction"] = (
             interaction(found, view.encoder, view.objective),
-            "What the forest predicts for the pair that interacts most, the others averaged out",
+            "Prediction of the surrogate model for the pair that interacts most, the others "
+            "averaged out",
         )
     return shown
 
@@ -152,7 +153,7 @@ _STRONGEST = 6
 
 
 def importance_cards(view: StudyView, found: Importance) -> list[Card]:
-    """Which hyperparameters matter, at which values, whether they interact, whether it settled."""
+    """Cards of importances, best values, interactions and ranking stability."""
     drawn = pictures(view, found)
     text = sentences.finding(found)
     if found.fit.trustworthy:
@@ -169,11 +170,12 @@ def importance_cards(view: StudyView, found: Importance) -> list[Card]:
             _shares(view, found),
             forest,
             f"{forest_caption}. {caption}.",
-            "Permutation is the headline: how much the forest's prediction changes when one "
-            "hyperparameter is drawn anew, over the whole space. Impurity (MDI) is the paper's "
-            "measure and weighs places by the trials that were there. PED-ANOVA tells what "
-            "separates the best tenth. The probe is a random column: what overlaps it cannot be "
-            "told from noise. P(first): probability of being the most important. " + describe(view),
+            "Permutation is the headline: the change of the surrogate model's prediction when one "
+            "hyperparameter is redrawn, over the whole space. Impurity (MDI) is the paper's "
+            "measure and weighs regions by their number of trials. PED-ANOVA is the importance for "
+            "being among the best tenth. The probe is a random column: shares that overlap with it "
+            "cannot be distinguished from noise. P(first): probability of being the most "
+            "important. " + describe(view),
         ),
         Card(
             "The best values",
@@ -188,7 +190,7 @@ def importance_cards(view: StudyView, found: Importance) -> list[Card]:
         picture, picture_caption = drawn["interaction"]
         cards.append(
             Card(
-                "Do they act together?",
+                "Interactions",
                 sentences.interactions(found),
                 _pairs(found),
                 picture,
@@ -197,8 +199,8 @@ def importance_cards(view: StudyView, found: Importance) -> list[Card]:
         )
     cards.append(
         Card(
-            "Has it settled?",
-            sentences.settled(found).removeprefix("Has it settled? "),
+            "Ranking stability",
+            sentences.sentence(sentences.settled(found).removeprefix("Ranking stability: ")),
             _stages(found),
             stability,
             f"{stability_caption}. {caption}.",

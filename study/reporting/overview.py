@@ -1,4 +1,4 @@
-"""Cards and facts of a study's trials: how they were obtained, which were best, what went wrong."""
+"""Cards and facts of a study's trials: how they were run, the best ones, failures."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def lead(view: StudyView) -> str:
     auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
     if auc is not None and floor is not None:
         text += (
-            f" On the test videos its frame AUC is {auc:.4f}; a scorer that knows only whether a "
-            f"video is abnormal reaches {floor:.4f}."
+            f" On the test videos its frame AUC is {auc:.4f}; the video-label baseline (a scorer "
+            f"that knows only whether a video is abnormal) reaches {floor:.4f}."
         )
     return text
 
 
 def facts(view: StudyView) -> dict[str, str]:
-    """How the study was obtained."""
+    """Facts on how the study was run: name -> value."""
     meta, file, ended = view.meta, view.file, view.ended
     waiting = meta.trials - len(ended)
     states = Counter(
@@ -61,7 +61,7 @@ def facts(view: StudyView) -> dict[str, str]:
         "data": data,
         "objective": f"{view.objective}, {SPLITS[meta.split]}; every trial's best epoch",
         "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
-        + (f"; {waiting} still to come" if waiting > 0 else ""),
+        + (f"; {waiting} remaining" if waiting > 0 else ""),
         "search": f"{search.space_filling} space-filling (Sobol), then "
         f"{SAMPLERS[search.sampler].title}, window {search.window}"
         if not file.variants
@@ -77,7 +77,7 @@ def facts(view: StudyView) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in meta.versions.items()),
         "code": meta.git_commit or "not in a repository",
         "digest": digest(view.records),
-        "proof": f"python -m study.verify --study {meta.name}",
+        "verification": f"python -m study.verify --study {meta.name}",
     }
     if not file.execution.deterministic:
         found["digest"] += " (not reproducible: execution.deterministic is false)"
@@ -85,7 +85,7 @@ def facts(view: StudyView) -> dict[str, str]:
 
 
 def best_card(view: StudyView) -> Card:
-    """The best trials, with their test metrics beside the floor."""
+    """The best trials, with their test metrics."""
     ranked = _ranked(view)[:_SHOWN]
     if not ranked:
         return Card("Best trials", "No trial has a result.")
@@ -108,17 +108,17 @@ def best_card(view: StudyView) -> Card:
         f"Trial {first.number} is the best; the first {len(ranked)} lie within {spread:.4f} of "
         f"{view.objective}.",
         pd.DataFrame(rows),
-        note="Trials were chosen by the objective alone. "
+        note="Trials are ranked by the objective only. "
         + (
-            "It was computed on the test set: the test figures are those of a choice made on them."
+            "The objective was computed on the test set, so the test figures are selected on test."
             if view.meta.split == "test"
-            else "The test set had no say."
+            else "The test set was not used for selection."
         ),
     )
 
 
 def test_card(view: StudyView) -> Card | None:
-    """The best trial on the test set, beside what the label alone gives."""
+    """The best trial on the test set, compared with the video-label baseline."""
     winner = best(view.records)
     if winner is None:
         return None
@@ -128,24 +128,24 @@ def test_card(view: StudyView) -> Card | None:
         if key.startswith("test/") and value is not None:
             row: dict[str, object] = {"metric": name, f"epoch {winner.selected_epoch}": value}
             row["last epoch"] = winner.metrics.get(f"last/{key}")
-            row["label alone"] = winner.metrics.get(f"selected/{FLOOR_OF.get(key, '')}")
+            row["video-label baseline"] = winner.metrics.get(f"selected/{FLOOR_OF.get(key, '')}")
             rows.append(row)
     if not rows:
         return None
     auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
     text = f"Trial {winner.number} on the test set."
     if auc is not None and floor is not None:
-        more = "more" if auc >= floor else "less"
+        where = "above" if auc >= floor else "below"
         text = (
-            f"Trial {winner.number} knows {more} than the video's label: frame AUC {auc:.4f} "
+            f"Trial {winner.number} is {where} the video-label baseline: frame AUC {auc:.4f} "
             f"against {floor:.4f}."
         )
     return Card(
         "On the test set",
         text,
         pd.DataFrame(rows),
-        note="Label alone: a scorer that knows only whether a video is abnormal, and scores all "
-        f"its frames alike. Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
+        note="Video-label baseline: a scorer that knows only whether a video is abnormal and gives "
+        f"all its frames one score. Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
     )
 
 
@@ -174,7 +174,7 @@ def parallel_card(view: StudyView) -> Card | None:
     count = min(_SHOWN, len(ranked))
     return Card(
         "All configurations",
-        f"Where the best {count} lie, and where everything else lies.",
+        f"Configurations of the best {count} trials among all others.",
         picture=parallel(view.records, view.encoder, view.objective),
         caption=f"One line per trial, the darker the better; the best {count} on top. "
         f"{view.caption()}.",
@@ -182,7 +182,7 @@ def parallel_card(view: StudyView) -> Card | None:
 
 
 def curves_card(view: StudyView) -> Card | None:
-    """Learning curves of the best, and what pruning did."""
+    """Learning curves of the best trials, and the epochs saved by pruning."""
     with_curves = [r for r in _ranked(view) if r.curve]
     if not with_curves:
         return None
@@ -206,7 +206,7 @@ def curves_card(view: StudyView) -> Card | None:
 
 
 def failures_card(view: StudyView) -> Card:
-    """What did not go well."""
+    """Failed and diverged trials, and lost attempts."""
     failed = [r for r in view.ended if r.state == "FAILED"]
     diverged = sum(r.diverged for r in view.ended)
     attempts = sum(r.attempts for r in view.records)
@@ -214,7 +214,7 @@ def failures_card(view: StudyView) -> Card:
     parts = [
         f"{len(failed)} trials failed" if failed else "No trial failed",
         f"{diverged} diverged (objective 0)" if diverged else "none diverged",
-        f"{attempts} attempts were lost and run again" if attempts else "no attempt was lost",
+        f"{attempts} attempts were lost and retried" if attempts else "no attempt was lost",
     ]
     table = pd.DataFrame(
         [

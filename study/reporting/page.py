@@ -14,7 +14,7 @@ from study.plots.style import svg
 from study.reporting.card import Card
 
 _WIDE = 105
-"""So many characters no longer fit beside each other."""
+"""Row width, in characters, from which a table is set in small type."""
 _PAGES = Environment(
     loader=PackageLoader("study.reporting"),
     autoescape=True,
@@ -36,11 +36,11 @@ def render(
     """The page.
 
     Args:
-        title: Of the page.
-        lead: Paragraphs that stand before everything else.
-        facts: How the study was obtained: what -> which.
-        cards: In the order of reading.
-        warning: What nobody may overlook.
+        title: Title of the page.
+        lead: First paragraphs.
+        facts: Facts on how the study was run: name -> value.
+        cards: Cards in order.
+        warning: Warning at the top.
         source: The study file, shown when unfolded.
     """
     return _PAGES.get_template("page.html.j2").render(
@@ -74,7 +74,7 @@ def _picture(card: Card) -> str:
 
 
 def _characters(table: pd.DataFrame) -> int:
-    """In the widest row of a table, with some space between columns."""
+    """Characters in the widest row of a table, with some space between columns."""
     widths = (max(len(text_of(value)) for value in (name, *table[name])) for name in table)
     return sum(2 + width for width in widths)
 
@@ -92,7 +92,7 @@ def _rows(table: pd.DataFrame) -> list[list[dict[str, Any]]]:
 
 
 def text_of(value: Any) -> str:
-    """A cell as it is read."""
+    """The text of a cell."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):

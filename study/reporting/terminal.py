@@ -26,7 +26,7 @@ def print_card(console: Console, card: Card) -> None:
             shown = shown.iloc[:, :-1]
         console.print(_rich(shown))
         if missing := list(card.table.columns[len(shown.columns) :]):
-            say(f"(not shown for lack of width: {', '.join(missing)})", "dim")
+            say(f"(not shown, the terminal is too narrow: {', '.join(missing)})", "dim")
     if card.note:
         say(card.note, "dim")
 

@@ -1,4 +1,4 @@
-"""Cards of variants: a table, a picture and what the intervals allow to be said."""
+"""Cards of variants: a table, a picture and the differences that the intervals support."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def variants_card(
     metrics: Mapping[str, str] | None = None,
     values: Mapping[str, Values] | None = None,
     marks: Mapping[str, float] | None = None,
-    mark: str = "knowing only the video's label",
+    mark: str = "video-label baseline",
     paper: Mapping[str, Mapping[str, float]] | None = None,
     note: str = "",
 ) -> Card:
@@ -56,16 +56,17 @@ def variants_card(
 
     Args:
         view: A comparison study.
-        title: Of the card.
-        variants: Which, in which order; all.
-        reference: The variant that the others are compared with; the first.
-        names: How a variant is called.
+        title: Title of the card.
+        variants: Variants in order; default: all.
+        reference: Variant that the others are compared with; default: the first.
+        names: Variant -> its title.
         metrics: Metric -> label, the headline first.
-        values: Of metrics that are not among a trial's own.
-        marks: Label of a metric -> value of a line in the picture; what the label alone gives.
-        mark: What that value is.
+        values: Values of metrics that are not among a trial's own.
+        marks: Label of a metric -> value of a line in the picture; default: the video-label
+            baseline.
+        mark: Label of that line.
         paper: Column -> variant -> the paper's number.
-        note: What else must be known.
+        note: Further facts needed to read the card.
     """
     variants = list(variants or view.file.variants)
     reference, names = reference or variants[0], names or {}

@@ -62,16 +62,16 @@ class OrderedSearch:
 
     @property
     def next_number(self) -> int:
-        """Number of the trial that is asked next."""
+        """Number of the trial that is proposed next."""
         return self._asked
 
     @property
     def ready(self) -> bool:
-        """Whether the results are in that the next trial waits for."""
+        """Whether the results that the next trial needs are in."""
         return self._told > self._asked - self._window
 
     def record(self, number: int, value: float | None) -> None:
-        """A trial's result, in any order; None: it failed. It is told in its turn."""
+        """Takes a trial's objective, in any order (None: failed); the sampler is told in order."""
         self._results[number] = value
         self._tell()
 
@@ -84,7 +84,7 @@ class OrderedSearch:
         return params
 
     def restore(self, params: Params) -> None:
-        """Takes the next trial as asked with ``params``, as the ledger recorded it."""
+        """Takes the next trial as proposed with ``params``, as the ledger recorded it."""
         self._trials.add(params)
         self._asked += 1
         self._tell()

@@ -1,6 +1,6 @@
-"""What a trial is asked with: a function of the study file and of earlier trials' results.
+"""Proposals of trials: a function of the study file and of earlier trials' results.
 
-The driver asks by it, and `study.verify` asks again.
+The driver proposes trials with it, and `study.verify` re-proposes them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from study.space.seeds import derived_seed
 
 @dataclass(frozen=True)
 class Proposal:
-    """All that a trial is launched with."""
+    """The parameters, seed and stopping curve that a trial is launched with."""
 
     params: Params
     seed: int
-    """Of its training."""
+    """Seed of its training."""
     stopping_curve: list[float] | None
 
 
@@ -44,7 +44,7 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
 
 
 def first_proposals(file: StudyFile, count: int) -> list[Params]:
-    """The first configurations of a study's sequence, as far as they need no results."""
+    """The first configurations of a study's sequence, which need no results."""
     search = ordered_search(file, ahead=count)
     proposals: list[Params] = []
     while len(proposals) < min(count, file.study.trials) and search.ready:
@@ -63,7 +63,7 @@ def propose(
     stopping: StoppingRule | None,
     records: Sequence[TrialRecord],
 ) -> Proposal:
-    """Asks the next trial; call only when ``search`` is ready. ``records``: by number."""
+    """Proposes the next trial; call only when ``search`` is ready. ``records``: by number."""
     number = search.next_number
     params = search.ask()
     seed = params.get("seed", file.train.seed)

@@ -142,7 +142,7 @@ class TrialArrays:
 
 
 def _value(distribution: BaseDistribution, found: float) -> Any:
-    """What Optuna's estimators found, as a parameter; a logarithm's exponential may leave the
+    """The estimators' value as a parameter, clipped: the exponential of a logarithm may leave the
     range by its last bit."""
     if not isinstance(distribution, CategoricalDistribution):
         assert isinstance(distribution, FloatDistribution | IntDistribution)

@@ -1,6 +1,6 @@
-"""The driver: which trial next, what to do with a result. It knows nothing of Ray.
+"""The driver: chooses the next trial and handles results. It does not depend on Ray.
 
-All state that matters is in the ledger; what is here can be rebuilt from it at any moment.
+All durable state is in the ledger; the driver's own state can be rebuilt from it at any moment.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from study.trials.checkpoints import Checkpoints
 from study.trials.spec import TrialOutcome, TrialSpec
 
 MAX_FAILURES_BEFORE_FIRST_RESULT = 10
-"""So many trials that fail before any has a result stop a study, and none is recorded as failed:
-what is broken is the machine or the study file."""
+"""Number of failed trials that stops a study in which no trial has a result. None is recorded as
+failed: the cause is the machine or the study file."""
 
 
 @dataclass
 class _Clock:
-    """When an attempt began."""
+    """Start of an attempt: monotonic and wall-clock time, in seconds."""
 
     monotonic: float = field(default_factory=time.monotonic)
     wall: float = field(default_factory=time.time)
 
 
 class Driver:
-    """Runs a study's trials through whoever calls :meth:`next_trial` and reports back.
+    """Runs a study's trials through a backend, which calls :meth:`next_trial` and reports back.
 
     Args:
         file: The study file.
         ledger: Open for writing.
-        checkpoints: Where the best trials' weights go.
-        screen: What the user sees.
+        checkpoints: Store of the best trials' weights.
+        screen: The progress display.
         in_flight: Trials that may be handed out at once.
     """
 
@@ -74,7 +74,7 @@ class Driver:
 
     @property
     def records(self) -> list[TrialRecord]:
-        """Every trial asked so far, by number."""
+        """Every trial proposed so far, by number."""
         return self._records
 
     @property
@@ -83,12 +83,12 @@ class Driver:
         return self._ended >= self.file.study.trials
 
     def resize(self, workers: int) -> None:
-        """As many trials at once as there are ``workers`` from now on; at least one is tried."""
+        """Runs as many trials at once as there are ``workers`` from now on, but at least one."""
         self.in_flight = max(1, workers)
         self._screen.resized(workers)
 
     def next_trial(self) -> TrialSpec | None:
-        """The next trial to run, or None: not yet."""
+        """The next trial to run; None when no trial can start yet."""
         if len(self._running) >= self.in_flight:
             return None
         if not self._waiting:
@@ -125,11 +125,11 @@ class Driver:
         self._screen.started(self._records[number])
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
-        """A running trial has come to the end of an epoch."""
+        """A running trial has finished an epoch."""
         self._screen.progressed(number, epoch, best)
 
     def completed(self, outcome: TrialOutcome) -> None:
-        """A trial has its result: durable before this returns."""
+        """Records a trial's result, durably before this returns."""
         self._running.discard(outcome.number)
         if self._records[outcome.number].ended:
             return  # exactly one final record
@@ -148,10 +148,10 @@ class Driver:
         out_of_gpu_memory: bool = False,
         worker: dict[str, str] | None = None,
     ) -> None:
-        """An attempt ended without a result: the trial runs again, or has FAILED.
+        """Records an attempt that ended without a result: the trial is retried, or has FAILED.
 
         Raises:
-            Stopped: The first trials all failed. They will run again.
+            Stopped: The first trials all failed. The next session retries them.
         """
         self._running.discard(number)
         record = self._records[number]
@@ -192,8 +192,8 @@ class Driver:
         enough = min(MAX_FAILURES_BEFORE_FIRST_RESULT, self.file.search.window, left)
         if len(self._deferred_failures) >= enough:
             raise Stopped(
-                f"the first {enough} trials all failed, the last with: {failure.reason}; none is "
-                "recorded as failed, and once that is mended the same command runs them again"
+                f"the first {enough} trials all failed, the last with: {failure.reason}. None is "
+                "recorded as failed; fix this and run the same command to retry them"
             )
 
     def _finish(self, number: int, result: TrialResult) -> None:

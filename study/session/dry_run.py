@@ -1,4 +1,4 @@
-"""``study.run --dry-run``: what would run, and about how long."""
+"""``study.run --dry-run``: the study that would run, and a forecast of its time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 _SHOWN = 10
 _MEASURED = 5
 _PATIENCE = 15.0
-"""Seconds after which no other configuration is measured."""
+"""Seconds after which no further configuration is measured."""
 
 
 def print_dry_run(
     console: Console, file: StudyFile, store: Store, *, workers: int, folder: Path
 ) -> None:
-    """The resolved study, its fingerprints, ten configurations and a cost forecast."""
+    """Prints the resolved study, its fingerprints, ten configurations and a time forecast."""
     known = first_proposals(file, file.study.trials if file.variants else file.search.space_filling)
     shown = known[:_SHOWN] or first_proposals(file, _SHOWN)
     ended, state = _begun(folder, file)
@@ -57,7 +57,8 @@ def print_dry_run(
     assert left is not None, "something was measured"
     trials = f"{file.study.trials} trials"
     if ended:
-        trials = f"the {max(0, file.study.trials - len(ended))} trials left of {file.study.trials}"
+        left_of = max(0, file.study.trials - len(ended))
+        trials = f"the remaining {left_of} of {file.study.trials} trials"
     source = f"the times of {len(ended)} trials"
     if measured:
         source = f"one epoch of {_count(measured, 'configuration')}, measured now"
@@ -65,7 +66,7 @@ def print_dry_run(
             source += "; pruning shortens it"
     console.print(
         f"\nforecast: {trials} on {_count(workers, 'worker')} take {format_forecast(left)}, "
-        f"by {source}",
+        f"based on {source}",
         highlight=False,
         soft_wrap=True,
     )
@@ -73,25 +74,25 @@ def print_dry_run(
 
 
 def _begun(folder: Path, file: StudyFile) -> tuple[list[TrialRecord], str]:
-    """What has ended of the study in ``folder``, in the order of its ends, and how it stands."""
+    """Ended trials of the study in ``folder``, in the order they ended, and the study's state."""
     if not folder.exists():
         return [], "does not exist yet"
     try:
         ledger = LedgerReader(folder)
     except InputError:  # it has no trial yet, or is no study: a run says which
-        return [], "exists, and has no study yet"
+        return [], "exists, but has no study yet"
     old, new = ledger.meta.determinants, file.determinants()
     if differences(old, with_seeds_of(new, old)):
-        return [], "exists with other settings: a run would say which, and refuse"
+        return [], "has a study with other settings: a run would list them and refuse to start"
     records = [record for record in ledger.trials() if record.ended]
     records.sort(key=lambda record: record.finished or 0.0)
-    return records, "exists: a run would resume it"
+    return records, "has this study: a run would resume it"
 
 
 def _measure(
     forecaster: Forecaster, file: StudyFile, store: Store, configurations: Sequence[Params]
 ) -> int:
-    """Trains one epoch of a few configurations on this machine; how many."""
+    """Trains one epoch of a few configurations on this machine; returns their number."""
     import torch
 
     on_gpu = file.execution.device != "cpu" and torch.cuda.is_available()
@@ -111,7 +112,7 @@ def _measure(
 
 
 def _unlike(forecaster: Forecaster, configurations: Sequence[Params]) -> list[Params]:
-    """A few of the configurations, from the smallest model to the largest; the first one first."""
+    """A few configurations: the first one, then others from the largest model to the smallest."""
     by_size = sorted(configurations[1:], key=forecaster.size)
     picked = min(_MEASURED - 1, len(by_size))
     ranks = [round(i * (len(by_size) - 1) / max(1, picked - 1)) for i in range(picked)]

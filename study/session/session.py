@@ -35,31 +35,31 @@ from study.trials.checkpoints import Checkpoints
 from study.trials.runs import DetectorRuns, Runs
 
 PATIENCE = 300.0
-"""Seconds the end of a study waits for MLflow to have caught up."""
+"""Seconds that the end of a study waits for MLflow to catch up."""
 PATIENCE_AFTER_CTRL_C = 2.0
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """Where and with what a session runs: nothing here changes a result."""
+    """Folder, tracking and workers of a session. None of them changes a result."""
 
     folder: Path
-    """``runs/<study>``."""
+    """Folder of the study, ``runs/<study>``."""
     tracking_uri: str | None
-    """None: nothing is published."""
+    """MLflow server or database; None: nothing is published."""
     workers: int | None = None
-    """None: as many as there are cores."""
+    """Trials at once; None: one per core."""
     address: str | None = None
-    """A Ray cluster; None: Ray is started on this machine."""
+    """Address of a Ray cluster; None: Ray is started on this machine."""
     backend: BackendName = "ray"
-    """What runs the trials."""
+    """Name of the backend that runs the trials."""
     in_notebook: bool = False
-    """Ctrl-C must not end this process: it is somebody's notebook or program."""
+    """True in a notebook or another program, whose process Ctrl-C must not end."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a session left."""
+    """Result of a session: its records, whether it was interrupted, whether MLflow has all."""
 
     records: list[TrialRecord]
     interrupted: bool
@@ -69,12 +69,12 @@ class Outcome:
 def run_session(
     file: StudyFile, store: Store, options: SessionOptions, console: Console
 ) -> Outcome:
-    """Begins, resumes or extends the study and runs what is left of it.
+    """Begins, resumes or extends a study and runs its remaining trials.
 
     Raises:
         InputError: Another driver holds the study, its settings changed, there is no cluster at
-            the address, or no GPU where one is demanded.
-        Stopped: The study's folder cannot be written to any more.
+            the address, or the study requires a GPU and there is none.
+        Stopped: The study's folder can no longer be written to.
     """
     backend = open_backend(options.backend, address=options.address, workers=options.workers)
     backend.require()
@@ -85,8 +85,7 @@ def run_session(
             return _Session(file, store, options, backend, console, ledger).run()
     except CannotWrite as error:
         raise Stopped(
-            f"{error}; what has ended is in the ledger, and once that is mended the same command "
-            "goes on"
+            f"{error}. Finished trials are saved; fix this and run the same command to resume"
         ) from error
 
 
@@ -128,7 +127,7 @@ class _Session:
         patience = PATIENCE if driver.finished else PATIENCE_AFTER_CTRL_C
         published = publisher is None or wait_publisher(publisher, 1.0)
         if publisher is not None and not published and publisher.poll() is None:
-            _say(self._console, ["waiting for MLflow to have all of it …"], style="dim")
+            _say(self._console, ["Waiting for MLflow to catch up …"], style="dim")
             published = wait_publisher(publisher, patience)
         return Outcome(records, interrupted=not driver.finished, published=published)
 
@@ -190,7 +189,7 @@ class _Session:
         return there
 
     def _gpu_share(self, runs: Runs) -> float:
-        """What a trial takes of a GPU: given, or measured, now or by an earlier session."""
+        """Share of a GPU that one trial takes: fixed by the file, or measured (now or earlier)."""
         if self._file.execution.gpu != "auto":
             return self._file.execution.gpu
         return self._backend.gpu_share(
@@ -214,21 +213,21 @@ class _Session:
     def _say_begin(self, tally: Tally, device: str) -> None:
         name, trials = self._file.study.name, self._file.study.trials
         if tally.ended:
-            _say(self._console, [f"resuming {name}: {tally.ended} of {trials} trials are done"])
+            _say(self._console, [f"resuming {name}: {tally.ended} of {trials} trials are finished"])
         selected = ", selected on test" if self._file.objective.split == "test" else ""
         workers = f"{tally.workers} worker{'s' if tally.workers > 1 else ''}"
         _say(
             self._console,
             [f"{name}: {trials} trials, {workers} on {device}, objective {tally.metric}{selected}"],
         )
-        others = {r.worker.get("device", device) for r in self._ledger.trials() if r.objective}
-        if others - {device}:
-            text = f"earlier trials ran on {', '.join(others)}: other bits than these will have"
-            _say(self._console, [text], style="yellow")
+        known = {r.worker.get("device", device) for r in self._ledger.trials() if r.objective}
+        if others := sorted(known - {device}):
+            text = f"Earlier trials ran on {', '.join(others)}; results on {device} will differ in "
+            _say(self._console, [f"{text}the last bits"], style="yellow")
 
 
 def study_meta(file: StudyFile, store: Store) -> StudyMeta:
-    """The description of the study that a file and its data make, now and here."""
+    """The description of a study, made from its file, its data and this installation."""
     return StudyMeta(
         name=file.study.name,
         uid=uuid.uuid4().hex[:12],

@@ -1,4 +1,4 @@
-"""What a study says at its end: the best trial, its metrics with their labels, the digest."""
+"""The summary at the end of a session: the best trial, its metrics, the digest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def print_summary(
     reproducible: bool,
     synthetic: bool,
 ) -> None:
-    """Prints the end of a study, complete or not."""
+    """Prints the summary of a study, complete or not."""
     winner = best(records)
     ended = [r for r in records if r.ended]
     counts = {
@@ -48,7 +48,9 @@ def print_summary(
         _print_metrics(console, winner, meta)
     kinds = hardware_kinds(records)
     if len(kinds) > 1:
-        text = "trials ran on more than one kind of hardware, and the same bits are promised on one"
+        text = (
+            "Trials ran on more than one kind of hardware; results are bit-reproducible on one only"
+        )
         listed = "".join(f"\n  {hardware_text(kind)}" for kind in kinds)
         console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
     note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
@@ -61,7 +63,7 @@ def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> No
     table.add_column("", style="dim", no_wrap=True)
     table.add_column(f"epoch {winner.selected_epoch} ({meta.split})", justify="right")
     table.add_column("last epoch", justify="right")
-    table.add_column("label alone", justify="right", style="dim")
+    table.add_column("video-label\nbaseline", justify="right", style="dim")
     for key, name in METRIC_NAMES.items():
         names = (f"selected/{key}", f"last/{key}", f"selected/{FLOOR_OF.get(key, '')}")
         cells = [winner.metrics.get(metric) for metric in names]
@@ -70,7 +72,7 @@ def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> No
     if table.row_count:
         console.print(table)
         note = (
-            f"epoch selected on {meta.split}. label alone: a scorer that knows only whether a video"
-            " is abnormal"
+            f"checkpoint selected on {meta.split}. video-label baseline: a scorer that knows only "
+            "whether a video is abnormal"
         )
         console.print(note, style="dim")

@@ -1,4 +1,4 @@
-"""Comparison studies made from a study file: what `study.transfer` and `study.paper` run."""
+"""Comparison studies made from a study file, as `study.transfer` and `study.paper` run them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def comparison_study(
     """A comparison study on the data of a study file.
 
     Args:
-        path: The study file. What it searches is taken at its default, or from ``like``.
-        overrides: ``KEY=VALUE``, as for ``study.run --set``; they come last.
-        name: Of the new study.
+        path: The study file. Its searched fields take their defaults, or the values of ``like``.
+        overrides: ``KEY=VALUE``, as for ``study.run --set``; they are applied last.
+        name: Name of the new study.
         variants: Variant -> the fields in which it differs.
-        seeds: Of each variant.
+        seeds: Number of seeds of each variant.
         like: A study whose best trial gives all of ``model`` and ``train``.
-        source: Checkpoints for variants that begin from another data set.
+        source: Checkpoints for variants that start from another data set.
 
     Raises:
         InputError: The file, an override or a variant is wrong, or ``like`` has no result.
@@ -81,7 +81,7 @@ def best_settings(view: StudyView) -> dict[str, Any]:
 
 
 def searched_at_default(path: Path, file: StudyFile) -> dict[str, Any]:
-    """What the study file searches, and the value it has in ``file``."""
+    """Fields that the study file searches -> their values in ``file``."""
     space = read_document(path).data.get("space") or {}
     settings = file.model.model_dump() | file.train.model_dump()
     return {name: settings[name] for name in space if name in settings}
@@ -90,17 +90,17 @@ def searched_at_default(path: Path, file: StudyFile) -> dict[str, Any]:
 def run_study(
     console: Console, args: argparse.Namespace, command: list[str], file: StudyFile, store: Store
 ) -> bool:
-    """Runs a study, or what is left of it.
+    """Runs or resumes a study.
 
     Args:
-        console: Where it is told.
-        args: With the flags of :func:`study.cli.add_session_arguments`.
-        command: Of the user, to be given again.
+        console: Console that messages go to.
+        args: Flags of :func:`study.cli.add_session_arguments`.
+        command: The user's command, shown as the one that resumes the study.
         file: The study.
         store: Its data.
 
     Returns:
-        False: It was interrupted, and the user was told how to go on.
+        False if the study was interrupted; the user has then been told how to resume it.
     """
     from study.session.session import SessionOptions, run_session
     from study.tracking import tracking_address
@@ -114,13 +114,13 @@ def run_study(
     except KeyboardInterrupt:  # before Ray had started
         interrupted = True
     if interrupted:
-        text = "interrupted; nothing is lost, the same command goes on:"
+        text = "Interrupted. Finished trials are saved. To resume, run:"
         say(console, f"\n{text}\n  {shlex.join(command)}")
     return not interrupted
 
 
 def say_defaults(console: Console, path: Path, file: StudyFile) -> None:
-    """Names what a study file searches and what has a value here that nobody chose."""
+    """Names the fields that a study file searches and that take their defaults here."""
     if values := searched_at_default(path, file):
-        text = f"{path} searches what is fixed here: {plain(values)}"
-        say(console, f"{text} (--from-study NAME takes a best trial's, --set others)")
+        text = f"{path} searches these fields; here they keep their defaults: {plain(values)}"
+        say(console, f"{text} (--from-study NAME takes those of a best trial; --set sets others)")

@@ -54,7 +54,7 @@ class Scale:
 
     @property
     def columns(self) -> int:
-        """Columns a forest sees: one, or one per choice that has no order."""
+        """Number of a forest's columns: one, or one per choice where choices have no order."""
         return 1 if self.ordered or self.values is None else len(self.values)
 
     @property
@@ -101,7 +101,7 @@ class Scale:
         return np.stack([codes, codes], axis=1), self._measure(len(codes))
 
     def _measure(self, count: int) -> Floats:
-        """Of each whole number or choice."""
+        """Measure of each whole number or choice."""
         if not self.logarithmic:
             return np.full(count, 1.0 / count)
         assert isinstance(self.distribution, IntDistribution)
@@ -120,7 +120,7 @@ class Encoder:
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
         self.scales = [Scale(n, d) for n, d in distributions.items() if not d.single()]
         self.single = [name for name, d in distributions.items() if d.single()]
-        """Hyperparameters with one value: nothing can be said about them."""
+        """Hyperparameters with one value only, which have no importance."""
 
     @property
     def names(self) -> list[str]:
@@ -137,7 +137,7 @@ class Encoder:
 
 
 def is_number(value: Any) -> bool:
-    """True and False are not."""
+    """Whether a value is a number; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -1,1 +1,1 @@
-"""The paper's tables and figures, from our own runs: each a card."""
+"""The paper's tables and figures from our own runs, one card each."""

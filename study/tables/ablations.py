@@ -1,4 +1,4 @@
-"""Tables of the paper that compare variants, and one that it does not have: temporal modules."""
+"""Tables that compare variants: those of the paper, and one more on temporal modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VariantsTable:
-    """Variants and their names; the others are held against the reference."""
+    """Variants and their titles; all are compared with the reference."""
 
     title: str
     variants: dict[str, dict[str, Scalar]]
@@ -50,7 +50,7 @@ ABLATION = VariantsTable(
         "refinevad": "+ soft classes: RefineVAD",
     },
     "base",
-    "Base: scorer and losses alone. Each row adds to the one above; all have the category loss. "
+    "Base: scorer and losses only. Each row adds to the one above; all have the category loss. "
     "Hard: the prototype of the most probable category instead of the mixture of eq. 6.",
 )
 INJECTION = VariantsTable(
@@ -88,6 +88,6 @@ TEMPORAL = VariantsTable(
         "none": "none",
     },
     "motar",
-    "Everything else is RefineVAD's, learning rate included, which was chosen for MoTAR.",
+    "Everything else is RefineVAD's, including the learning rate, which was chosen for MoTAR.",
 )
 COMPARISONS = {"ablation": ABLATION, "injection": INJECTION, "temporal": TEMPORAL}

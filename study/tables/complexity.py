@@ -1,4 +1,4 @@
-"""Table 8: what the temporal modules cost."""
+"""Table 8: the cost of the temporal modules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from study.reporting.card import Card
 
 NAMES = {"motar": "MoTAR", "mtn": "MTN (RTFM)", "lgt": "LGT-Adapter (VadCLIP)"}
 PAPER_PARAMETERS = {"motar": 11.03, "mtn": 14.17, "lgt": 18.63}
-"""Millions: the paper's Table 8."""
+"""Parameters of the paper's Table 8, in millions."""
 _BATCH = 64
 
 
@@ -52,9 +52,9 @@ def complexity_card(config: RefineVADConfig = RefineVADConfig()) -> Card:  # noq
         f"Parameters and time of a forward pass of {_BATCH} videos, D = {config.d_model}, T = 32, "
         f"float32, {where}.",
         "FLOPs of one video by torch's counter (two for each multiplication and addition; the "
-        "paper's 121M and 242M are half of that, for parts of MoTAR). MB: most that live tensors "
-        "beside weights and input take at once. The paper's 14.17M for MTN fits no variant of it "
-        "that we could think of.",
+        "paper's 121M and 242M are half of that, for parts of MoTAR). MB: peak memory of live "
+        "tensors, without weights and input. The paper's 14.17M for MTN matches no variant of MTN "
+        "that we found.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables and figures that are made of the models which the ablation kept."""
+"""Tables and figures made from the checkpoints of the ablation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def model_cards(table: str, view: StudyView, store: Store) -> list[Card]:
     ours = [s for s in scored if s.variant == VARIANT]
     if not ours:
         raise Stopped(
-            f"{view.folder}: no model of the variant {VARIANT} was kept (its trials failed or "
+            f"{view.folder}: there is no checkpoint of the variant {VARIANT} (its trials failed or "
             f"diverged); see python -m study.report --study {view.folder}"
         )
     if table == "classifier":
@@ -74,7 +74,7 @@ def classifier_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> 
 
 
 def confusion_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> Card:
-    """Which category is taken for which, mean over seeds."""
+    """Confusion matrix of categories, mean over seeds."""
     names = list(store.categories)
     shares = np.mean([confusion(s.probs, store.test.labels) for s in scored], axis=0)
     there = ~np.isnan(shares).any(axis=1)
@@ -87,8 +87,8 @@ def confusion_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> C
     ]
     share, row, column = max(off)
     return Card(
-        "Which category is taken for which",
-        f"The commonest mistake: {row} is called {column} in {share:.0%} of its test videos.",
+        "Confusion of categories",
+        f"The most common error: {row} is predicted as {column} in {share:.0%} of its test videos.",
         table.round(4).reset_index(names="category"),
         heat_map(table, across="most probable category", down="category", label="share of videos"),
         f"Share of a category's abnormal test videos (rows) for which each category is the most "
@@ -128,11 +128,11 @@ def detection_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> C
     )
     if silent:
         text += (
-            f" VadCLIP's own code would have said 0 in {silent} of {2 * len(scored)} cases, where "
-            "a class has no proposal."
+            f" VadCLIP's own code would report 0 in {silent} of {2 * len(scored)} cases, where a "
+            "class has no proposal."
         )
     return Card(
-        "Categories found in time (the paper's Table 2)",
+        "Categories localised in time (the paper's Table 2)",
         text,
         table,
         lines(curves, xlabel="IoU", ylabel="mAP (%)"),

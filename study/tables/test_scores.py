@@ -1,4 +1,4 @@
-"""The models that a comparison study kept, scored on the test set once for all tables."""
+"""Scores of a comparison study's checkpoints on the test set, computed once for all tables."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Scored:
-    """One model's say on M test videos of T segments and C categories, means over crops."""
+    """One model's scores of M test videos of T segments and C categories, means over crops."""
 
     variant: str
     replicate: int
     segments: Floats
     """(M, T) scores."""
     snippets: Floats
-    """(S,) the same, spread over the snippets of all videos."""
+    """(S,) scores of the snippets of all videos, spread from the segments."""
     logits: Floats
     """(M, C, 2): normal, anomalous."""
     probs: Floats
@@ -47,7 +47,7 @@ def score_model(path: Path, store: Store, *, variant: str, replicate: int) -> Sc
     with torch.random.fork_rng(devices=[]):
         model, _ = load(path)
     if not isinstance(model, RefineVAD):
-        raise InputError(f"{path}: a model of {model.config.name}; this table is of RefineVAD's")
+        raise InputError(f"{path}: a model of {model.config.name}; this table needs RefineVAD")
     features = as_tensor(store.test.segments)
     count, crops, length, width = features.shape
     scores, logits, probs = [], [], []
@@ -69,7 +69,7 @@ def score_model(path: Path, store: Store, *, variant: str, replicate: int) -> Sc
 
 
 def score_variants(view: StudyView, store: Store, variants: Sequence[str]) -> list[Scored]:
-    """Scores every kept model of ``variants``; a diverged or failed trial has none."""
+    """Scores every checkpoint of ``variants``; a diverged or failed trial has none."""
     found = []
     for record in view.ended:
         path = checkpoint_path(view.folder / "checkpoints", record.number)

@@ -1,4 +1,4 @@
-"""Table 4: what carries over to another data set."""
+"""Table 4: transfer to another data set."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ NAMES = {
 
 
 def transfer_card(view: StudyView) -> Card:
-    """The three variants beside each other."""
+    """Compares the three variants."""
     dataset = view.file.data.dataset
     paper = dataset.published.get("transfer") if dataset else None
     return variants_card(
         view,
-        title="What carries over",
+        title="Transfer to the target",
         reference="full",
         names=NAMES,
         paper={f"paper, {paper.where}": paper.numbers} if paper else None,
@@ -47,12 +47,12 @@ def transfer_card(view: StudyView) -> Card:
 
 
 def agreement_card(view: StudyView, checkpoints: Path, source: Store, target: Store) -> Card:
-    """What the source's categories say of the target's classes."""
+    """Shares of the source's categories in the target's classes."""
     model = view.file.model
     if not isinstance(model, RefineVADConfig):
         return Card(
-            "Which source category sees which target class",
-            f"Not for {model.name}: it names no categories.",
+            "Source categories of the target's classes",
+            f"Not available: {model.name} predicts no categories.",
         )
     assert view.file.seeds is not None
     found = [
@@ -78,14 +78,14 @@ def agreement_card(view: StudyView, checkpoints: Path, source: Store, target: St
             "share in the category of that name" + (f": {', '.join(hits)}." if hits else ".")
         )
     else:
-        text = "The two data sets name no category alike."
+        text = "The two data sets have no category name in common."
     seen, false = called[labels.any(axis=1)].mean(), called[~labels.any(axis=1)].mean()
     text += (
-        f" The source's model is sure of some category in {seen:.0%} of the target's abnormal test "
-        f"videos, and in {false:.0%} of the normal ones."
+        f" The source's model is sure of a category in {seen:.0%} of the target's abnormal test "
+        f"videos and in {false:.0%} of the normal ones."
     )
     return Card(
-        "Which source category sees which target class",
+        "Source categories of the target's classes",
         text,
         table.reset_index(names="source category"),
         heat_map(table, across="target class", down="source category", label="mean share"),

@@ -1,4 +1,4 @@
-"""Figures 4 to 8: single videos of the test set, as one model sees them."""
+"""Figures 4 to 8: one model's scores of single test videos."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _NEIGHBOURS = 5
 
 
 def shown_videos(store: Store) -> list[int]:
-    """Twelve abnormal test videos, one of each category as far as there are, then a normal one.
+    """Twelve abnormal test videos, if possible one of each category, then a normal one.
 
-    The first of each category in the order of the test list: nobody chose the pretty ones.
+    They are the first of each category in the order of the test list, not hand-picked.
     """
     labels = store.test.labels
     chosen: list[int] = []
@@ -70,14 +70,14 @@ def curves_card(view: StudyView, store: Store, scored: Scored) -> Card:
     count = int(table["AUC inside"].notna().sum())
     return Card(
         "Score curves (Figures 5, 7 and 8)",
-        f"In {better} of {count} abnormal videos shown, frames of the event score higher than the "
-        "others of the video more often than not (AUC inside above 0.5).",
+        f"In {better} of {count} abnormal videos shown, the event's frames score higher than the "
+        "video's other frames more often than not (AUC inside above 0.5).",
         table,
         score_curves(curves),
         f"Anomaly score per snippet of {SNIPPET_FRAMES} frames, annotated events shaded; "
         f"{_model(scored)}. {view.caption()}.",
-        "The first test video of each category in the order of the list, then a normal one; none "
-        "was chosen by its curve.",
+        "The first test video of each category in the order of the list, then a normal one; no "
+        "video was chosen by its curve.",
     )
 
 
@@ -115,7 +115,7 @@ def map_card(view: StudyView, store: Store, scored: Scored) -> Card:
     return Card(
         "Category logits (Figure 4)",
         f"The {_NEIGHBOURS} nearest neighbours among the logits name a test video's category in "
-        f"{right:.0%} of {len(one)} videos; the commonest category alone: {common:.0%}.",
+        f"{right:.0%} of {len(one)} videos; always naming the most common category: {common:.0%}.",
         None,
         video_map(places, names.tolist(), store.categories),
         f"t-SNE of the category logits of abnormal test videos; {_model(scored)}. "

@@ -1,4 +1,4 @@
-"""The tracking address that a user gives, and its password off the command line."""
+"""The user's tracking address, with its password kept off the command line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def tracking_address(flag: str | None) -> str:
     """``--tracking-uri``, else ``$MLFLOW_TRACKING_URI``, else a database in this directory.
 
     Raises:
-        InputError: It cannot be read, its driver is missing, or its password was left out.
+        InputError: The address cannot be parsed or is redacted, or its driver is missing.
     """
     given = os.environ.get(VARIABLE)
     if flag is None or (given and redact(given) == flag):
         uri = given or DEFAULT_URI
     elif "***" in flag or "…" in flag:
         raise InputError(
-            f"--tracking-uri {flag}: its secrets are left out; put the whole address into "
-            f"{VARIABLE}"
+            f"--tracking-uri {flag}: this address is redacted (its secrets are missing); put the "
+            f"full address into {VARIABLE}"
         )
     else:
         uri = flag
@@ -33,7 +33,7 @@ def tracking_address(flag: str | None) -> str:
 
 
 def _hide(uri: str) -> None:
-    """Starts this command anew with the address in the environment, if it holds a password.
+    """Restarts this command with the address in the environment, if it holds a password.
 
     Every user of the machine can read a command line, and Ray tells its whole cluster the
     driver's.

@@ -1,4 +1,4 @@
-"""Where MLflow keeps things: its address, its first creation, and what "not reachable" means.
+"""The connection to MLflow: its address, its first creation, and errors of reaching it.
 
 MLflow takes seconds to import and sends usage reports unless told otherwise, so it is imported
 inside functions only, and after `connect` has switched the reports off.
@@ -42,7 +42,7 @@ _PACKAGES = {
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
 }
-"""What `pip install` calls a driver, where that is not the name of the module."""
+"""Module of a driver -> its package for `pip install`, where the names differ."""
 
 
 class TrackingUnavailable(Exception):
@@ -50,9 +50,9 @@ class TrackingUnavailable(Exception):
 
 
 def redact(uri: str) -> str:
-    """The address without what must not be printed: the password and the query's values.
+    """The address without its secrets: the password and the query's values.
 
-    Rather too little is shown than a piece of a password with ``/``, ``?``, ``#`` or ``@`` in it.
+    Too little is shown rather than part of a password with ``/``, ``?``, ``#`` or ``@`` in it.
     """
     scheme, mark, rest = uri.partition("://")
     place, query_mark, query = rest.partition("?")
@@ -65,8 +65,8 @@ def redact(uri: str) -> str:
 
 
 def _secrets(uri: str) -> list[str]:
-    """What no message may quote: passwords, a token in the user's place, the values of the query
-    but for short ones such as ``sslmode=on``; the longest first."""
+    """Secrets that no message may quote, the longest first: passwords, a token in place of the
+    user, and the query's values except short ones such as ``sslmode=on``."""
     rest = uri.partition("://")[2]
     user_info = "" if rest.startswith("/") else rest.rpartition("@")[0]
     user, mark, password = user_info.partition(":")
@@ -86,10 +86,10 @@ def _is_server_database(uri: str) -> bool:
 
 
 def check_address(uri: str) -> None:
-    """Says at once what no later attempt can mend.
+    """Checks an address for mistakes that no retry can fix.
 
     Raises:
-        InputError: the address cannot be read, or the driver of its database is not installed.
+        InputError: The address cannot be parsed, or the driver of its database is not installed.
     """
     if not _is_server_database(uri):
         return
@@ -101,8 +101,8 @@ def check_address(uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except (ArgumentError, ValueError):
         raise InputError(
-            f"the tracking address {shown} cannot be read: dialect://user:password@host:port/name "
-            "is wanted, with %40 for an @ in the password, and so on"
+            f"the tracking address {shown} cannot be read; expected dialect://user:password@host:"
+            "port/name, with special characters in the password percent-encoded (%40 for @)"
         ) from None
     except ImportError as error:
         module = error.name or str(error).strip().splitlines()[0]
@@ -124,7 +124,7 @@ def connect(uri: str) -> MlflowClient:
     """A client of the store at ``uri``; an SQLite file is created first and switched to WAL.
 
     Raises:
-        TrackingUnavailable: there is no way to the store now.
+        TrackingUnavailable: The store cannot be reached now.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -146,7 +146,7 @@ def connect(uri: str) -> MlflowClient:
 
 @contextlib.contextmanager
 def reaching(uri: str) -> Iterator[None]:
-    """Turns what goes wrong between us and the store at ``uri`` into `TrackingUnavailable`."""
+    """Turns errors of reaching the store at ``uri`` into `TrackingUnavailable`."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -183,7 +183,7 @@ def _create_database(file: Path) -> None:
 
 
 def _switch_to_wal(file: Path) -> None:
-    """Readers (`mlflow ui`) and our writes no longer wait for each other; the file remembers it."""
+    """Switches the file to WAL for good, in which readers (`mlflow ui`) and writers do not wait."""
     with contextlib.closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
@@ -207,9 +207,9 @@ def _on_connect(connection: Any, _record: Any) -> None:
 
 
 def remove_deleted(client: MlflowClient, run: Run) -> None:
-    """Removes a run marked as deleted for good, with its artifacts, if the store is a database.
+    """Permanently removes a run marked as deleted, with its artifacts, if the store is a database.
 
     The command `mlflow gc --run-ids …` also empties the trash of every other experiment, so this
-    does what it does for one run. A server keeps the run out of sight until its own `mlflow gc`.
+    function does the same for one run. A server hides the run until its own `mlflow gc`.
     """
     hard_delete(client, run)

@@ -1,4 +1,4 @@
-"""What was found in a study, added to its run in MLflow."""
+"""A study's findings, added to its run in MLflow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def show_analysis(view: StudyView, uri: str, numbers: Mapping[str, float]) -> bool:
-    """Uploads the study's findings and logs ``numbers`` over the trials they rest on.
+    """Uploads the study's findings and logs ``numbers`` at the number of trials behind them.
 
-    The study's run is looked for and never made, and its state is left as it is, so that this may
-    run beside the study's own publisher.
+    The study's run is never created and its state never changes, so that this may run beside the
+    study's own publisher.
 
     Returns:
-        False: MLflow does not show this study.
+        False if MLflow does not show this study.
 
     Raises:
         TrackingUnavailable: MLflow cannot be reached.

@@ -1,4 +1,4 @@
-"""What a ledger record looks like in MLflow: tags, parameters and points.
+"""Ledger records as MLflow shows them: tags, parameters and points.
 
 Pure functions of the ledger: the same record always gives the same tags and the same points
 (name, value, timestamp, step), so that publishing twice adds nothing.
@@ -41,17 +41,17 @@ def trial_name(number: int) -> str:
 
 
 def study_key(meta: StudyMeta) -> str:
-    """Names one study for good: a deleted study started again under its name is another one."""
+    """Unique name of a study: a deleted study started again under its name is another one."""
     return f"{meta.name}/{meta.uid}"
 
 
 def selection(meta: StudyMeta) -> str:
-    """How trials were judged; shown wherever a test number is."""
+    """The split that trials were selected on; shown beside every test number."""
     return f"selected on {meta.split}"
 
 
 def synthetic(meta: StudyMeta) -> str | None:
-    """Which synthetic benchmark the study ran on, if it did."""
+    """Kind of the synthetic benchmark that the study ran on; None for real data."""
     kind = meta.config.get("data", {}).get("synthetic")
     return None if kind is None else str(kind)
 
@@ -141,7 +141,7 @@ def _flatten(section: Mapping[str, Any], prefix: str) -> dict[str, str]:
 
 
 def trial_times(trial: TrialRecord, meta: StudyMeta) -> tuple[float, float]:
-    """Start and end in unix seconds; what is not known is taken from the other.
+    """Start and end in unix seconds; a missing one is taken from the other.
 
     A record with neither, of a trial that never started, stands at the beginning of its study and
     takes no time. A clock that was set back in between gives no negative duration.

@@ -50,10 +50,10 @@ def start_publisher(folder: Path, tracking_uri: str) -> subprocess.Popen[bytes]:
 
 
 def wait_publisher(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Tells the publisher that the study is over; True if all of it is in MLflow now.
+    """Tells the publisher that the study is over; returns True if MLflow has all of it.
 
-    False: MLflow could not be reached, or ``timeout`` seconds were not enough and it is still
-    publishing. Either way nothing is lost: `python -m study.publish` does the rest.
+    False: MLflow could not be reached, or ``timeout`` seconds were not enough and the publisher is
+    still at work. No trial is lost either way: `python -m study.publish` publishes the rest.
     """
     if process.stdin:
         process.stdin.close()
@@ -82,7 +82,7 @@ def exclusive(folder: Path, *, wait: bool) -> Iterator[None]:
 
 
 def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
-    """Publishes what MLflow does not show yet, or everything anew; returns what was done."""
+    """Publishes the trials that MLflow is missing, or all again; returns a message for the user."""
     publisher = Publisher(reader, uri)
     erased = publisher.erase() if rebuild else 0
     count = publisher.finish()
@@ -98,16 +98,16 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
         where = f"run `{start}`, open http://127.0.0.1:5000{publisher.page}"
     ended = sum(trial.ended for trial in reader.trials())
     return (
-        f"{reader.meta.name}: {done} of {ended} ended trials to {redact(uri)}\n"
-        f"To look at it: {where}"
+        f"{reader.meta.name}: {done} of {ended} ended trials to {redact(uri)}\nTo view it: {where}"
     )
 
 
 def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:
-    """Publishes trials as they finish until ``over()``; True if in the end MLflow shows them all.
+    """Publishes trials as they finish until ``over()``; returns True if MLflow then shows them all.
 
-    While MLflow is away it is tried again, ever more rarely; that is said once, and once more
-    when it is back. After the end it is given `LAST_ATTEMPTS` seconds to come back.
+    While MLflow cannot be reached, publishing is retried with growing pauses. The log has one line
+    when MLflow goes away and one when it is back. After ``over()``, retries last for
+    `LAST_ATTEMPTS` seconds.
     """
     publisher = Publisher(reader, uri)
     away = False
@@ -120,11 +120,12 @@ def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:
             count = publisher.publish_new() if deadline is None else publisher.finish()
         except TrackingUnavailable as error:
             if not away:
-                log.warning("cannot publish to %s, will try again: %s", redact(uri), error)
+                log.warning("cannot publish to %s, will retry: %s", redact(uri), error)
             away = True
             if deadline is not None and time.monotonic() > deadline:
                 log.error(
-                    "giving up; later: python -m study.publish --study %s --tracking-uri %s",
+                    "giving up; to publish the rest later, run: "
+                    "python -m study.publish --study %s --tracking-uri %s",
                     reader.folder,
                     redact(uri),
                 )
@@ -145,7 +146,7 @@ def follow(reader: LedgerReader, uri: str, over: Callable[[], bool]) -> bool:
 
 
 def parent_over(parent: int) -> Callable[[], bool]:
-    """Tells when the study's process has closed its end of the pipe or is gone, or on SIGTERM."""
+    """A test that is true once the study's process is gone or closed its pipe, or on SIGTERM."""
     closed = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: closed.set())
 

@@ -50,7 +50,7 @@ PARENT = "mlflow.parentRunId"
 
 @dataclass
 class _Shown:
-    """What MLflow shows of the study: listed on connecting, then kept up to date."""
+    """The study's runs in MLflow: listed on connecting, then kept up to date."""
 
     client: MlflowClient
     experiment_id: str
@@ -83,8 +83,8 @@ class Publisher:
         """Publishes every finished trial that MLflow does not show yet; returns how many.
 
         Raises:
-            TrackingUnavailable: MLflow cannot be reached. The next call looks again what has
-                arrived, then goes on.
+            TrackingUnavailable: MLflow cannot be reached. The next call first checks which trials
+                have arrived, then publishes the rest.
         """
         self._reader.refresh()
         trials = self._reader.trials()
@@ -107,11 +107,11 @@ class Publisher:
         """Publishes the rest, the tables and the best checkpoints, and ends the study's run.
 
         Args:
-            status: How the study ended, in MLflow's words. By default FINISHED if every planned
-                trial is done, else KILLED: it was interrupted. Resuming reopens the run.
+            status: MLflow's status of the ended study. By default FINISHED if every planned trial
+                has ended, else KILLED (interrupted). Resuming reopens the run.
 
         Returns:
-            How many trials this call has published.
+            Number of trials that this call has published.
 
         Raises:
             TrackingUnavailable: As `publish_new`; calling it again is safe.
@@ -296,9 +296,8 @@ class Publisher:
         self._tables_due = time.monotonic() + TABLE_SECONDS
 
     def _upload_files(self, shown: _Shown) -> None:
-        """The study file and what was found; checkpoints only if they are not there yet: they are
-        big and, named after their trial, never change. One that is being written has another
-        name."""
+        """Uploads the study file and the findings. A checkpoint is uploaded once: it is big and,
+        named after its trial, never changes. An unfinished one has another name."""
         folder = self._reader.folder
         upload_findings(shown.client, shown.parent_id, folder)
         there = {

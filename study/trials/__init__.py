@@ -1,4 +1,4 @@
-"""One trial on a worker: what it is given, what it runs, what it gives back."""
+"""One trial on a worker: its input, its run, its outcome."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from study.ledger.records import TrialRecord
 
 
 def checkpoint_path(folder: Path, number: int) -> Path:
-    """Where in ``folder`` the checkpoint of a trial lies, if it is kept."""
+    """Path of a trial's checkpoint in ``folder``, if it is kept."""
     return folder / f"trial-{number:04d}.safetensors"
 
 
@@ -29,22 +29,22 @@ class Checkpoints:
             remove(unfinished)
 
     def threshold(self) -> float | None:
-        """Objective from which a checkpoint is kept now; None: none ever is."""
+        """Smallest objective of a checkpoint that is kept now; None: none is ever kept."""
         if self._keep == 0:
             return None
         full = len(self._ranking) == self._keep
         return -self._ranking[-1][0] if full else float("-inf")
 
     def path(self, number: int) -> Path:
-        """Where the checkpoint of a trial lies, if it is kept."""
+        """Path of a trial's checkpoint, if it is kept."""
         return checkpoint_path(self.folder, number)
 
     def save(self, number: int, content: bytes) -> None:
-        """Writes a checkpoint atomically, before the ledger says that its trial has ended."""
+        """Writes a checkpoint atomically, before its trial's end is recorded in the ledger."""
         write_whole(self.path(number), content)
 
     def rank(self, record: TrialRecord) -> None:
-        """Takes an ended trial into the ranking and removes the checkpoint it displaces."""
+        """Adds an ended trial to the ranking and removes the checkpoint that it displaces."""
         if record.objective is None or record.diverged or self._keep == 0:
             return
         self._ranking = sorted([*self._ranking, (-record.objective, record.number)])

@@ -1,4 +1,4 @@
-"""One trial, on whatever machine runs it: what it is given, what it runs, what it gives back."""
+"""The runner of one trial, on any machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from study.trials.spec import TrialOutcome, TrialSpec
 
 
 class TrialRunner:
-    """Advances one trial in slices of about a second and packs what it found."""
+    """Advances one trial in slices of about a second and returns its outcome."""
 
     def __init__(self, runs: Runs, spec: TrialSpec) -> None:
         self.spec = spec
@@ -29,7 +29,7 @@ class TrialRunner:
         return self._run.done
 
     def advance(self, seconds: float = 1.0) -> None:
-        """Whole epochs until ``seconds`` have passed or the run ends."""
+        """Runs whole epochs until ``seconds`` have passed or the run ends."""
         deadline = time.monotonic() + seconds
         while not self._run.done:
             record = self._run.run_epoch()

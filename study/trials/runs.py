@@ -39,22 +39,22 @@ class Runs(Protocol):
         """The selected epoch's weights, or None where there is nothing to keep."""
 
     def check(self) -> None:
-        """Raises where the data are no longer those that the study began with."""
+        """Raises an error if the data are no longer those that the study began with."""
 
 
 class StoreSource(Protocol):
-    """How a worker process opens the packed store; pickled to the workers, and hashable."""
+    """A way for a worker process to open the packed store; picklable and hashable."""
 
     @property
     def fingerprint(self) -> str:
-        """Of the data that the study was begun with."""
+        """Fingerprint of the data that the study began with."""
 
     def __hash__(self) -> int: ...
     def open(self) -> Store:
         """The store.
 
         Raises:
-            DamagedStore: It is not, or no longer, what the study was begun with.
+            DamagedStore: It is not, or no longer, the store that the study began with.
         """
 
 
@@ -65,7 +65,7 @@ class LocalStore:
     path: Path
     fingerprint: str
     stamp: Stamp
-    """Of the files, when their content was held against the fingerprint."""
+    """Sizes and times of the files when their content was checked against the fingerprint."""
 
     @classmethod
     def of(cls, store: Store) -> LocalStore:
@@ -73,10 +73,10 @@ class LocalStore:
         return cls(store.path.resolve(), store.fingerprint, store.stamp)
 
     def open(self) -> Store:
-        """The store, if its files are still those.
+        """The store, if its files are unchanged.
 
         Raises:
-            DamagedStore: They are not.
+            DamagedStore: The files have changed.
         """
         from refinevad.data.store import open_store
 
@@ -87,12 +87,12 @@ class LocalStore:
 
 
 def changed_store(path: Path) -> DamagedStore:
-    """The error about a packed store that was written to while a study ran."""
+    """The error for a packed store that was written to while a study ran."""
     from refinevad.data.store import DamagedStore
 
     return DamagedStore(
-        f"the packed store {path} was changed under the running study; give the same command "
-        "again: it goes on, or says what differs"
+        f"the packed store {path} changed while the study ran. Finished trials are saved; run the "
+        "same command again: it resumes, or names the differences"
     )
 
 
@@ -149,7 +149,9 @@ class DetectorRuns:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
         known = self.file.source.sha256[replicate : replicate + 1]  # a ledger keeps the first ones
         if known and hashlib.sha256(content).hexdigest() != known[0]:
-            raise InputError(f"{path}: is not the checkpoint that the study began with")
+            raise InputError(
+                f"{path}: not the checkpoint that the study began with; restore that file"
+            )
         return loads(content, source=str(path))
 
     def checkpoint(self, spec: TrialSpec, run: RunResult) -> bytes | None:
@@ -185,10 +187,10 @@ class DetectorRuns:
         return self.file.study.seed if fixed is None else fixed
 
     def check(self) -> None:
-        """Looks whether anything was written to the store.
+        """Checks that the store is unchanged.
 
         Raises:
-            DamagedStore: What a trial finds now would not be a result of the study.
+            DamagedStore: The store was written to, so that results are no longer the study's.
         """
         self._open().check_unchanged()
 

@@ -1,4 +1,4 @@
-"""What a trial is given, and what it gives back."""
+"""The input and the output of a trial."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from study.space.dimension import Params
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """All that one trial depends on, besides the study file and the data."""
+    """Everything that one trial depends on, besides the study file and the data."""
 
     number: int
     params: Params
@@ -24,7 +24,7 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """What a worker sends back at the end of a trial."""
+    """The message of a worker at the end of a trial."""
 
     number: int
     result: TrialResult

@@ -1,1 +1,1 @@
-"""What `study.verify` checks, one file per thing that is checked."""
+"""The checks of `study.verify`, one module each."""

@@ -1,4 +1,4 @@
-"""What a check says: what was compared, and every difference."""
+"""The result of a check: a summary of the comparison, and every difference."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not what it should be."""
+    """One value that differs from the expected one."""
 
     what: str
-    """Where it is: ``trial 3, lr``."""
+    """Name of the value: ``trial 3, lr``."""
     found: Any
-    """What is there."""
+    """The value found."""
     expected: Any
-    """What should be."""
+    """The value expected."""
     where: str = "the ledger"
 
     def __str__(self) -> str:
@@ -26,17 +26,17 @@ class Difference:
 
 @dataclass
 class Check:
-    """One kind of comparison, done."""
+    """The result of one kind of comparison."""
 
     name: str
     summary: str = ""
-    """What was compared, in one line."""
+    """The comparison in one line."""
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What a reader must know to judge the differences, or their absence."""
+    """Facts needed to judge the differences, or their absence."""
 
     def compare(self, what: str, found: Any, expected: Any) -> bool:
-        """Takes down where two values differ by a bit; returns whether they are the same."""
+        """Compares two values to the last bit and notes a difference; returns True if equal."""
         if same(found, expected):
             return True
         self.differences.append(Difference(what, found, expected))

@@ -1,4 +1,4 @@
-"""The data: the store that the study was trained on, read again."""
+"""The data check: reads again the store that the study was trained on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from study.verification.check import Check, Difference
 
 
 def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, Store | None]:
-    """Finds the store and reads it whole; the store is None where it is not the study's.
+    """Finds the store and reads all of it; the store is None where it is not the study's.
 
     Raises:
-        InputError: There is no such store, and the data it could be packed from are absent.
+        InputError: There is no such store, and the data to pack it from are absent.
     """
     check = Check("data")
     # By its fingerprint: neither the features nor their old place are needed.
@@ -32,9 +32,11 @@ def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, S
             check.summary = f"{path}: every byte read, fingerprint {store.fingerprint[:12]}"
             return check, store
     if problems:
-        check.summary = "no whole copy of the packed store"
+        check.summary = "no undamaged copy of the packed store"
         for problem in problems:
-            check.differences.append(Difference("the data", "they are what was packed", problem))
+            check.differences.append(
+                Difference("the data", "they are unchanged since packing", problem)
+            )
         return check, None
     store = prepare(file.data, stores)
     check.summary = f"{store.path}: every byte read, fingerprint {store.fingerprint[:12]}"
@@ -42,7 +44,9 @@ def check_data(meta: StudyMeta, file: StudyFile, stores: Path) -> tuple[Check, S
     try:
         store.verify()
     except InputError as error:
-        check.differences.append(Difference("the data", "they are what was packed", str(error)))
+        check.differences.append(
+            Difference("the data", "they are unchanged since packing", str(error))
+        )
     return check, None if check.differences else store
 
 

@@ -1,4 +1,4 @@
-"""The digest: recomputed, and held against what was sealed, printed and tabled."""
+"""The digest check: recomputes the digest and compares it with seals, ``--digest`` and table."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def check_digest(
 
     Args:
         snapshot: The ledger's lines.
-        records: Every trial asked, by number.
-        given: A digest that somebody has kept; None: nobody has.
-        table: Content of ``trials.csv``; None: there is none.
+        records: Every trial proposed, by number.
+        given: The digest of ``--digest``; None without the flag.
+        table: Content of ``trials.csv``; None where the file is missing.
     """
     check = Check("digest")
     now = digest(records)
@@ -44,7 +44,7 @@ def check_digest(
 
 def _seals_said(snapshot: Snapshot, open_: frozenset[int]) -> str:
     if not snapshot.seals:
-        return "no session has sealed it"
+        return "not sealed by any session"
     count = len(snapshot.seals)
     last = _date(snapshot.seals[-1])
     said = f"sealed at the end of {count} session{'s' if count > 1 else ''}, last on {last}"
@@ -65,17 +65,15 @@ def _check_seal(
     before = snapshot.content[: seal.before]
     facts = {"bytes": len(before), "sha256": hashlib.sha256(before).hexdigest()}
     sealed = {"bytes": seal.bytes, "sha256": seal.sha256}
-    check.compare_all(f"{name}, what stands before it, ", facts, sealed)
+    check.compare_all(f"{name}, the content before it, ", facts, sealed)
 
 
 def _check_given(check: Check, snapshot: Snapshot, given: str, now: str) -> None:
     earlier = [seal for seal in snapshot.seals if seal.digest == given]
     if given == now:
-        check.summary += "; the one given"
+        check.summary += "; equal to --digest"
     elif earlier:
-        check.summary += (
-            f"; the one given is that of {len(earlier[0].ended)} trials, sealed earlier"
-        )
+        check.summary += f"; --digest is that of {len(earlier[0].ended)} trials, sealed earlier"
     else:
         check.compare("digest", now, f"{given} (--digest)")
 

@@ -1,4 +1,4 @@
-"""The ledger itself: one final record per trial, and a description that agrees with itself."""
+"""The ledger check: one final record per trial, and a consistent description of the study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from study.verification.check import Check, Difference
 def check_ledger(
     snapshot: Snapshot, meta: StudyMeta, file: StudyFile, records: list[TrialRecord]
 ) -> Check:
-    """Lines, counts, and the description of the study."""
+    """Checks lines, counts, and the description of the study."""
     check = Check("ledger")
     check.differences += [Difference(line, "this", None) for line in snapshot.unexpected]
     check.compare("name of the study", snapshot.lines[0].get("study_name"), meta.name)
@@ -34,21 +34,25 @@ def check_ledger(
             f"trial {trial.number}, as written, ", trial.asked.get("params", {}), exact
         )
     if len(records) > meta.trials:
-        check.differences.append(Difference("trials asked", len(records), f"{meta.trials} at most"))
+        check.differences.append(
+            Difference("trials proposed", len(records), f"{meta.trials} at most")
+        )
     ended = sum(record.ended for record in records)
     check.summary = (
-        f"{len(snapshot.lines)} lines: {len(records)} of {meta.trials} trials asked, {ended} ended "
-        f"with one final record each; study hash {meta.hash}"
+        f"{len(snapshot.lines)} lines: {len(records)} of {meta.trials} trials proposed, {ended} "
+        f"ended with one final record each; study hash {meta.hash}"
     )
     if snapshot.torn:
-        check.notes.append("it ends in an unfinished line: of a crash, or just being written")
+        check.notes.append(
+            "the ledger ends in an unfinished line: a crash, or a session is writing it now"
+        )
     return check
 
 
 def _check_description(check: Check, meta: StudyMeta, file: StudyFile) -> None:
     check.compare("study hash", meta.hash, file.hash(meta.fingerprint))
     found, expected = _flat(meta.determinants), _flat(file.determinants())
-    check.compare_all("what determines the results, ", found, expected)
+    check.compare_all("settings that determine the results, ", found, expected)
     own = {"name": meta.name, "metric": meta.metric, "split": meta.split}
     objective = file.objective
     check.compare_all(
@@ -60,7 +64,7 @@ def _check_description(check: Check, meta: StudyMeta, file: StudyFile) -> None:
 
 def _check_trial(check: Check, trial: TrialLines, record: TrialRecord, *, last_line: int) -> None:
     name = f"trial {trial.number}"
-    check.compare(f"{name}, state when asked", trial.asked.get("state"), 0)
+    check.compare(f"{name}, state when proposed", trial.asked.get("state"), 0)
     if not trial.results and not trial.ends:
         return
     check.compare(f"{name}, lines with a result", len(trial.results), 1)

@@ -1,4 +1,4 @@
-"""The results: every record agrees with its own curve and with the rules."""
+"""The results check: every record agrees with its own curve and with the rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from study.verification.check import Check
 
 
 def check_results(file: StudyFile, records: Sequence[TrialRecord]) -> Check:
-    """State, objective, epochs and final metrics of every ended trial against its curve."""
+    """Compares state, objective, epochs and final metrics of every ended trial with its curve."""
     check = Check("results")
     ended = [record for record in records if record.ended]
     for record in ended:
@@ -27,7 +27,7 @@ def check_results(file: StudyFile, records: Sequence[TrialRecord]) -> Check:
     listed = ", ".join(f"{count} {state}" for state, count in counts.items())
     check.summary = f"{listed}: states, objectives and selected epochs follow from the curves"
     if failed:
-        check.notes.append(f"that {failed} FAILED is the ledger's word: a crash cannot be repeated")
+        check.notes.append(f"{failed} FAILED cannot be verified: a crash cannot be reproduced")
     return check
 
 
@@ -37,7 +37,7 @@ def _check_failed(check: Check, record: TrialRecord) -> None:
 
 
 def _check_runtime(check: Check, file: StudyFile, record: TrialRecord) -> None:
-    """What the file fixes of how a trial is computed."""
+    """Checks that device, precision and threads are those that the file fixes."""
     execution = file.execution
     wanted = {
         "threads": str(execution.threads),
@@ -89,7 +89,7 @@ def _check_curve(check: Check, file: StudyFile, record: TrialRecord) -> None:
 
 
 def _stopped(file: StudyFile, record: TrialRecord, values: list[float], epochs: int) -> int | None:
-    """Epoch after which the trial had to stop, by its stopping curve; None: it had not to.
+    """Epoch after which the stopping curve stops the trial; None: it does not.
 
     The rule is the trainer's, written down a second time on purpose.
     """

@@ -1,4 +1,4 @@
-"""The search, asked again: parameters, training seeds and stopping curves of every trial."""
+"""The search check: re-proposes every trial's parameters, training seed and stopping curve."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from study.verification.check import Check, Difference
 def check_search(
     file: StudyFile, records: Sequence[TrialRecord], progress: Callable[[int], None]
 ) -> Check:
-    """Asks every trial again from the file, the seed and the recorded results.
+    """Re-proposes every trial from the file, the seed and the recorded results.
 
-    After a trial that differs it goes on from what the ledger says, so that one changed trial does
-    not make all later ones differ.
+    After a trial that differs, the search continues from the ledger's parameters, so that one
+    changed trial does not make all later ones differ.
 
     Args:
         file: The study file, as recorded.
-        records: Every trial asked, by number.
-        progress: Told the number of trials that are done.
+        records: Every trial proposed, by number.
+        progress: Called with the number of trials that are done.
     """
     check = Check("search")
     search, stopping = ordered_search(file), stopping_rule(file)
@@ -34,8 +34,8 @@ def check_search(
             check.differences.append(
                 Difference(
                     f"trial {record.number}",
-                    "it was asked",
-                    f"not before trial {first} had a result (later trials were not asked again)",
+                    "it was proposed",
+                    f"not before trial {first} had a result (later trials were not re-proposed)",
                 )
             )
             break
@@ -47,14 +47,15 @@ def check_search(
         curves += record.stopping_curve is not None
         progress(record.number + 1)
     check.summary = (
-        f"{len(records)} trials asked again, {len(file.distributions())} parameters each: "
-        f"parameters, seeds and {curves} stopping curves compared"
+        f"{len(records)} trials re-proposed, {len(file.distributions())} parameters each: "
+        f"parameters, seeds and {curves} stopping curves "
+        + ("compared" if check.differences else "match")
     )
     return check
 
 
 def _compare(check: Check, record: TrialRecord, asked: Proposal) -> bool:
-    """Takes down what differs; returns whether the parameters are the same."""
+    """Notes differences; returns True if the parameters are the same."""
     name = f"trial {record.number}"
     before = len(check.differences)
     check.compare_all(f"{name}, ", record.params, asked.params)
@@ -70,7 +71,7 @@ def _compare(check: Check, record: TrialRecord, asked: Proposal) -> bool:
 
 
 def _from_ledger(file: StudyFile, records: Sequence[TrialRecord]) -> Search | None:
-    """The search as it stands when these trials were asked; None where it could not have."""
+    """The search after these trials were proposed; None if one is outside the space."""
     search = ordered_search(file)
     try:
         for record in records:

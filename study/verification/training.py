@@ -1,4 +1,4 @@
-"""Some trials, trained again on this machine and compared to the last bit."""
+"""The training check: retrains some trials on this machine and compares them to the last bit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COMPARED = ("state", "diverged", "objective", "selected_epoch", "last_objective"
 
 
 def sample_trials(records: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
-    """The best trial, and others at random: the digest is the seed, so that nobody who changes a
-    trial knows which ones will be drawn."""
+    """The best trial, and others at random. The digest is the seed, so that nobody who changes a
+    trial can know which ones will be drawn."""
     eligible = [r for r in records if r.state in ("COMPLETE", "PRUNED")]
     first = best(eligible)
     others = [r for r in eligible if r is not first]
@@ -40,16 +40,16 @@ def check_training(
     say: Callable[[str], None],
     progress: Callable[[TrialRecord, int], None],
 ) -> Check:
-    """Trains ``count`` trials again.
+    """Retrains ``count`` trials.
 
     Args:
         file: The study file, as recorded.
         store: The study's data.
-        records: Every trial asked, by number.
-        checkpoints: Where the weights of the best trials are kept.
-        count: How many.
-        say: Told the outcome of each.
-        progress: Told of each epoch that is done.
+        records: Every trial proposed, by number.
+        checkpoints: Folder of the best trials' weights.
+        count: Number of trials.
+        say: Called with one line on each retrained trial.
+        progress: Called after each epoch.
     """
     import torch
 
@@ -58,7 +58,7 @@ def check_training(
     for record in sample_trials(records, count):
         name = f"trial {record.number}"
         if record.worker.get("device") == "cuda" and not torch.cuda.is_available():
-            check.notes.append(f"{name} was trained on a GPU, and there is none here: skipped")
+            check.notes.append(f"{name} skipped: it ran on a GPU, and this machine has none")
             continue
         before = len(check.differences)
         kept = checkpoint_path(checkpoints, record.number)
@@ -71,13 +71,13 @@ def check_training(
         differs = len(check.differences) > before
         again += 1
         facts = f"{record.state}, objective {record.objective} at epoch {record.selected_epoch}"
-        weights = ", its checkpoint too" if kept.is_file() else ""
-        say(f"  {name} ({facts}) {'DIFFERS' if differs else 'has the same bits'}{weights}")
+        weights = ", checkpoint included" if kept.is_file() else ""
+        say(f"  {name} ({facts}): {'DIFFERS' if differs else 'bit-identical'}{weights}")
         if differs:
             check.notes += _possible_causes(file, record, result)
     check.summary = (
-        f"{again} trial{'' if again == 1 else 's'} trained again: states, objectives, curves, "
-        "metrics and kept checkpoints compared"
+        f"{again} trial{'' if again == 1 else 's'} retrained: states, objectives, curves, metrics "
+        "and kept checkpoints " + ("compared" if check.differences else "match")
     )
     return check
 
@@ -89,7 +89,7 @@ def _train(
     record: TrialRecord,
     progress: Callable[[TrialRecord, int], None],
 ) -> TrialOutcome | None:
-    """What the trial gives here, computed as its worker did; None where it cannot be trained."""
+    """The trial's outcome on this machine, computed as its worker did; None if training fails."""
     worker = record.worker
     facts = {key: worker[key] for key in ("precision", "threads") if key in worker}
     try:
@@ -116,7 +116,7 @@ def _train(
 
 
 def _compare(check: Check, record: TrialRecord, result: TrialResult) -> None:
-    name = f"trial {record.number} trained again"
+    name = f"trial {record.number} retrained"
     found, expected = asdict(record), asdict(result)
     for key in COMPARED:
         check.compare(f"{name}, {key.replace('_', ' ')}", found[key], expected[key])
@@ -127,7 +127,7 @@ def _compare(check: Check, record: TrialRecord, result: TrialResult) -> None:
 
 
 def _compare_weights(check: Check, name: str, path: Path, checkpoint: bytes | None) -> None:
-    """The checkpoint's header may name the study as it was called later: only weights count."""
+    """Compares weights only: the checkpoint's header may have an earlier name of the study."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -146,15 +146,15 @@ def _compare_weights(check: Check, name: str, path: Path, checkpoint: bytes | No
 
 
 def _possible_causes(file: StudyFile, record: TrialRecord, result: TrialResult | None) -> list[str]:
-    """Why a trial may differ here though nobody has changed anything."""
+    """Causes for which an unchanged trial may differ on this machine."""
     if result is not None:
         kinds = hardware_kinds([record, record.with_result(result)])
         if len(kinds) > 1:
             there, here = (hardware_text(kind) for kind in kinds)
             return [
-                f"trial {record.number} ran on another kind of machine, where it can have other "
-                f"bits; only that kind can tell. There: {there}. Here: {here}"
+                f"trial {record.number} ran on another kind of machine, where its last bits can "
+                f"differ; only that kind can verify it. There: {there}. Here: {here}"
             ]
     if record.worker.get("device") == "cuda" and not file.execution.deterministic:
-        return [f"trial {record.number}: execution.deterministic is false, so bits may differ"]
+        return [f"trial {record.number}: execution.deterministic is false; last bits may differ"]
     return []

@@ -1,4 +1,4 @@
-"""Versions: with others than the study's, other bits may be right."""
+"""Package versions: with other versions than the study's, the last bits may differ."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from study.ledger.records import StudyMeta
 
 
 def other_versions(meta: StudyMeta, later: Sequence[tuple[int, dict[str, str]]]) -> list[str]:
-    """What a reader of differences must know of the versions.
+    """Notes on changed package versions, which may explain differences.
 
     Args:
-        meta: The study; its versions are those of its first session.
-        later: Versions of later sessions: number of the first trial they asked, versions.
+        meta: The study, with the versions of its first session.
+        later: Versions of later sessions: number of the first trial they proposed, versions.
     """
     sessions = [(0, meta.versions), *later]
     notes = []
     for (_, before), (number, after) in itertools.pairwise(sessions):
         changed = _changed(before, after)
-        notes.append(f"from trial {number} on the study had other versions: {changed}")
+        notes.append(f"package versions changed at trial {number}: {changed}")
     if changed := _changed(sessions[-1][1], versions()):
-        notes.append(f"the study had other versions than this machine: {changed}")
+        notes.append(f"this machine has other package versions than the study: {changed}")
     if notes:
-        notes.append("the same bits are promised for the same versions only")
+        notes.append("Results are bit-reproducible only with identical package versions")
     return notes
 
 

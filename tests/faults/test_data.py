@@ -110,7 +110,7 @@ def test_packed_anew_with_other_data(
     line = only_line(output)
     again = own.run("--workers", "1")
     assert again.returncode == 2
-    assert "the data themselves: fingerprint was" in again.stderr
+    assert "the data: fingerprint was" in again.stderr
     fault.seen = f"exit 2: {short(line, own)}; again: exit 2, the fingerprint was another"
     source.write_bytes(before)
     fault.after = ends_undisturbed(own, undisturbed)

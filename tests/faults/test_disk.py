@@ -71,7 +71,7 @@ def test_the_disk_fills_up_at_the_ledger(
     assert run.returncode == 1, run.stdout + run.stderr
     line = only_line(run.stderr)
     assert "No space left on device" in line
-    assert "the same command goes on" in line
+    assert "Finished trials are saved; fix this and run the same command to resume" in line
     nothing_left_running(workspace)
     fault.seen = f"exit 1 with {workspace.results()} results: {short(line, workspace)}"
     ballast.unlink()

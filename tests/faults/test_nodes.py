@@ -126,6 +126,6 @@ def test_the_head_is_lost(
     seconds = time.monotonic() - killed
     assert driver.returncode == 1, output
     line = only_line(output)
-    assert "the same command goes on once the cluster is back" in line
+    assert "run the same command again once the cluster is back to resume" in line
     fault.seen = f"{seconds:.1f} s later: {unplaced(line)}"
     fault.after = ends_undisturbed(workspace, undisturbed)

@@ -36,7 +36,7 @@ def test_signals_stop_a_study(
         time.sleep(0.05)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
-    assert "stopping" in output
+    assert "Stopping" in output
     assert "Traceback" not in output
     nothing_left_running(workspace)
     fault.seen = f"exit 130 with {workspace.results()} results, no process left"

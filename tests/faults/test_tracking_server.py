@@ -111,11 +111,11 @@ def test_a_server_that_comes_late(
     fault.how = "started after 4 results"
     driver = workspace.start("--workers", "2", tracking=server.uri, program=PAUSES)
     wait_for_results(workspace, 4)
-    until(lambda: "will try again" in said(workspace))
+    until(lambda: "will retry" in said(workspace))
     server.start()
     finished(driver, undisturbed)
-    fault.seen = "publisher.log: cannot publish …, will try again (once)"
-    assert said(workspace).count("will try again") == 1
+    fault.seen = "publisher.log: cannot publish …, will retry (once)"
+    assert said(workspace).count("will retry") == 1
     fault.after = ends_shown(workspace, undisturbed, server.uri)
 
 
@@ -145,7 +145,7 @@ def test_a_server_that_never_answers(
         output = finished(driver, undisturbed)
     assert "python -m study.publish" in output
     assert "giving up" in said(workspace)
-    fault.seen = "the study ends, says that MLflow does not show all of it and what shows it"
+    fault.seen = "the study ends, says that MLflow is missing trials, and how to publish them"
     server.start()
     fault.after = ends_shown(workspace, undisturbed, server.uri)
 
@@ -179,11 +179,11 @@ def test_a_database_locked_by_another_process(
     until(database.exists)
     with closing(sqlite3.connect(database, timeout=60)) as other:
         other.execute("BEGIN IMMEDIATE")
-        until(lambda: "will try again" in said(workspace))
+        until(lambda: "will retry" in said(workspace))
         other.rollback()
     finished(driver, undisturbed)
     assert "locked" in said(workspace)
-    fault.seen = "publisher.log: database is locked, will try again; published again"
+    fault.seen = "publisher.log: database is locked, will retry; published again"
     fault.after = ends_shown(workspace, undisturbed, f"sqlite:///{database}")
 
 
@@ -234,12 +234,12 @@ def test_postgresql_killed_in_the_middle(
     driver = workspace.start("--workers", "2", tracking=postgres.uri, program=PAUSES, **env)
     wait_for_results(workspace, 3)
     postgres.kill()
-    until(lambda: "will try again" in said(workspace))
+    until(lambda: "will retry" in said(workspace))
     nowhere_written(workspace)
     wait_for_results(workspace, 7)
     postgres.start()
     output = finished(driver, undisturbed)
-    fault.seen = "publisher.log: cannot publish …, will try again; the password nowhere"
+    fault.seen = "publisher.log: cannot publish …, will retry; the password nowhere"
     once = publish(workspace, postgres.uri, **env)
     assert once.returncode == 0, once.stderr
     nowhere_written(workspace, once.stdout, once.stderr, output)

@@ -81,7 +81,7 @@ def test_rays_own_process_is_killed(
     seconds = time.monotonic() - killed
     assert driver.returncode == 1, output
     line = only_line(output)
-    assert "the same command goes on" in line
+    assert "run the same command again to resume" in line
     assert "state-dump" not in output, "Ray's own pages"
     nothing_left_running(workspace)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in at_work))
@@ -98,9 +98,9 @@ def test_a_trial_that_hangs(fault: Fault, workspace: Workspace, undisturbed: Und
         program=troubled({3: "hangs once"}),
     )
     assert digest_of(run) == undisturbed.digest
-    assert "trial 3 lost an attempt and runs again: timed out after 60 s" in run.stdout
+    assert "trial 3 lost an attempt and will be retried: timed out after 60 s" in run.stdout
     assert attempts(workspace) == {3: 1}
-    fault.seen = "trial 3 lost an attempt and runs again: timed out after 60 s"
+    fault.seen = "trial 3 lost an attempt and will be retried: timed out after 60 s"
     fault.after = ended_undisturbed(workspace, undisturbed)
 
 
@@ -125,7 +125,7 @@ def test_a_trial_that_always_fails(
     fault.how = "trial 3, in its second epoch"
     run = workspace.run("--workers", "2", program=troubled({3: trouble}))
     assert run.returncode == 0, run.stderr
-    assert f"trial 3 lost an attempt and runs again: {reason}\n" in run.stdout
+    assert f"trial 3 lost an attempt and will be retried: {reason}\n" in run.stdout
     assert "more than one kind of hardware" not in run.stdout
     records = LedgerReader(workspace.study).trials()
     assert [r.number for r in records if r.state == "FAILED"] == [3]
@@ -177,8 +177,8 @@ def test_a_trial_that_eats_the_machines_memory(
         RAY_memory_monitor_refresh_ms="100",
     )
     assert digest_of(run) == undisturbed.digest
-    reason = "its worker was killed: the memory of its node ran out"
-    assert f"trial 3 lost an attempt and runs again: {reason}\n" in run.stdout
+    reason = "its worker was killed: its node ran out of memory"
+    assert f"trial 3 lost an attempt and will be retried: {reason}\n" in run.stdout
     assert 3 in attempts(workspace)
-    fault.seen = f"trial 3 lost an attempt and runs again: {reason}"
+    fault.seen = f"trial 3 lost an attempt and will be retried: {reason}"
     fault.after = ended_undisturbed(workspace, undisturbed)

@@ -92,7 +92,7 @@ def test_weights_of_other_features_are_refused_and_of_other_categories_named(
 
     _checkpoint(folder / "other", ("Abuse", "Juggling"), store.widths)
     assert _run(folder, weights="other") == 0
-    assert "the model knows other categories than these data" in capsys.readouterr().out
+    assert "the model has other categories than these data" in capsys.readouterr().out
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(

@@ -146,4 +146,4 @@ def test_an_address_without_its_password_asks_for_it(workspace: Workspace) -> No
     """What the screen shows of an earlier command, typed again."""
     run = workspace.run(tracking="http://anna:***@127.0.0.1:1/x")
     assert run.returncode == 2
-    assert "its secrets are left out; put the whole address into MLFLOW_TRACKING_URI" in run.stderr
+    assert "put the full address into MLFLOW_TRACKING_URI" in run.stderr

@@ -100,7 +100,7 @@ def test_the_window_holds_back_what_needs_an_early_result(tmp_path: Path) -> Non
     for spec in reversed(specs[1:]):
         bench.end(spec)
     assert bench.driver.next_trial() is None
-    assert bench.printed.getvalue().count("the window limits the workers") == 1
+    assert bench.printed.getvalue().count("search.window is too small") == 1
     bench.end(specs[0])
     assert bench.take().number == 4
 

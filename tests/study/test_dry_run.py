@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Bench:
 def test_the_ended_trials_of_a_study_are_what_the_forecast_learns_from(bench: Bench) -> None:
     records, state = _begun(bench.ledger.folder, bench.file)
     assert [record.number for record in records] == [0, 1, 2]
-    assert state == "exists: a run would resume it"
+    assert state == "has this study: a run would resume it"
 
 
 def test_trials_of_other_settings_teach_nothing(bench: Bench, tmp_path: Path) -> None:
@@ -34,14 +34,14 @@ def test_trials_of_other_settings_teach_nothing(bench: Bench, tmp_path: Path) ->
     other = Bench(tmp_path / "other", text)
     assert _begun(bench.ledger.folder, other.file) == (
         [],
-        "exists with other settings: a run would say which, and refuse",
+        "has a study with other settings: a run would list them and refuse to start",
     )
 
 
 def test_a_folder_without_a_study_is_none(bench: Bench, tmp_path: Path) -> None:
     assert _begun(tmp_path / "none", bench.file) == ([], "does not exist yet")
     (tmp_path / "empty").mkdir()
-    assert _begun(tmp_path / "empty", bench.file) == ([], "exists, and has no study yet")
+    assert _begun(tmp_path / "empty", bench.file) == ([], "exists, but has no study yet")
 
 
 def test_what_is_measured_goes_from_the_largest_to_the_smallest_model(bench: Bench) -> None:

@@ -44,7 +44,7 @@ def test_the_answer_in_words_tables_and_pictures(
     said = capsys.readouterr().out
     assert said.startswith("known: which hyperparameters decide ap on val? (60 trials: 54 complete")
     assert said.index("R²") < said.index("permutation")  # the gate stands before the table
-    assert "one value only, so nothing can be said of: d_proj" in said
+    assert "no importance, because there is one value only: d_proj" in said
     folder = study / "importance"
     table = pd.read_csv(folder / "importance.csv").set_index("hyperparameter")
     assert list(table.index[-2:]) == ["(probe)", "d_proj"]
@@ -96,7 +96,7 @@ def test_what_cannot_be_answered_is_one_line(
     few = made_study(tmp_path / "few", 7)
     code, line = refused(capsys, "--study", str(few), *NO_MLFLOW)
     assert code == 1
-    assert "7 trials have a result; importances need 20" in line
+    assert "7 trials have a result; importances need at least 20" in line
     assert not (few / "importance").exists()
     lost = made_study(tmp_path / "lost", 25, outcome=diverged)
     code, line = refused(capsys, "--study", str(lost), *NO_MLFLOW)
@@ -125,7 +125,7 @@ def test_bad_flags_are_named(
     assert refused(capsys, "--study", str(study), "--floor", "nan")[0] == 2
     code, line = refused(capsys, "--studies", str(study), str(study), "--floor", "0.5")
     assert code == 2
-    assert "--floor goes with --study" in line
+    assert "--floor needs --study" in line
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file" / "below")
     code, line = refused(capsys, "--study", str(study), *NO_MLFLOW, "--out", out)

@@ -204,7 +204,7 @@ def test_a_change_that_matters_is_refused_with_every_difference(tmp_path: Path) 
     message = str(refused.value)
     assert "study.seed: was 1, is 2" in message
     assert "space.lr.uniform: was [0.0, 1.0], is [0.0, 2.0]" in message
-    assert "the data themselves" in message
+    assert "the data: fingerprint" in message
 
 
 def test_more_trials_extend_and_fewer_than_asked_are_refused(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_more_trials_extend_and_fewer_than_asked_are_refused(tmp_path: Path) -> 
     assert extended.meta.uid == "u"
     extended.close()
     assert LedgerReader(tmp_path).meta.trials == 9
-    with pytest.raises(InputError, match="4 were asked already; give --trials 4 or more"):
+    with pytest.raises(InputError, match="4 trials were already proposed; give --trials 4 or more"):
         Ledger(tmp_path, dataclasses.replace(META, trials=3))
 
 

@@ -84,7 +84,7 @@ def test_trials_that_leave_each_other_room_are_packed(gpu: None, ledger: Ledger)
     assert list(found.rates) == [1, 2, 3]
     assert found.trials == 3
     assert found.share == pytest.approx(1 / 3)
-    assert "3 trials at once on a GPU" in str(found)
+    assert "Running 3 trials per GPU" in str(found)
 
 
 def test_trials_that_wait_for_each_other_are_not(gpu: None, ledger: Ledger, tmp_path: Path) -> None:
@@ -99,13 +99,13 @@ def test_a_packing_is_written_down_and_taken_again(gpu: None, ledger: Ledger) ->
     said: list[str] = []
     share = gpu_share(FILE, ledger, Waits(), workers=2, say=said.append)
     assert share == 0.5
-    assert said[0].startswith("measuring how many trials share a GPU")
-    assert "epochs/s measured by trials at once: 1: " in said[1]
+    assert said[0].startswith("Measuring how many trials can share a GPU")
+    assert "measured epochs/s by trials per GPU: 1: " in said[1]
     assert ledger.gpu_sharing is not None
     assert ledger.gpu_sharing["params"]["d_proj"] == 8, "the largest of the space"
     again = gpu_share(FILE, ledger, Waits(fault="not asked"), workers=2, say=said.append)
     assert again == share
-    assert said[2:] == ["as measured before: 2 trials on a GPU"]
+    assert said[2:] == ["Running 2 trials per GPU, as measured by an earlier session"]
     other = gpu_share(FILE, ledger, Waits(), workers=3, say=said.append)
     assert other == pytest.approx(1 / 3), "for other workers it is measured anew"
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_measured_says_why_and_ends_no_study(gpu: None, ledger: L
     said: list[str] = []
     runs = Waits(fault="no such file: x.npy")
     assert gpu_share(FILE, ledger, runs, workers=None, say=said.append) == DEFAULT_SHARE
-    assert "it could not be measured (ValueError: no such file: x.npy)" in said[-1]
+    assert "GPU sharing could not be measured (ValueError: no such file: x.npy)" in said[-1]
     assert ledger.gpu_sharing is None
 
 
@@ -122,7 +122,7 @@ def test_a_few_trials_or_one_worker_are_not_worth_a_measurement(gpu: None, ledge
     few = StudyFile.model_validate(yaml.safe_load(SMALL_STUDY))
     said: list[str] = []
     assert gpu_share(few, ledger, Waits(), workers=None, say=said.append) == DEFAULT_SHARE
-    assert "10 trials are not worth a measurement" in said[0]
+    assert "10 trials are too few to benchmark GPU sharing" in said[0]
     assert gpu_share(FILE, ledger, Waits(), workers=1, say=said.append) == 1.0
     assert len(said) == 1
 

@@ -161,7 +161,7 @@ def test_it_outlives_a_killed_study_long_enough_to_publish_all(tmp_path: Path, u
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from study.publish import *\n"
+            "import sys, time; from pathlib import Path; from study.tracking.process import *\n"
             "print(start_publisher(Path(sys.argv[1]), sys.argv[2]).pid, flush=True)\n"
             "time.sleep(60)",
             str(folder),
@@ -252,7 +252,7 @@ def test_a_server_that_comes_late_is_caught_up_with(
     (folder / "study.yaml").write_text("study: {name: xd}\n")
     process = start_publisher(folder, secret)
     log = folder / "publisher.log"
-    until(lambda: "will try again" in log.read_text())
+    until(lambda: "will retry" in log.read_text())
     start()
     assert wait_publisher(process, 60)
     parent, children = shown(address)
@@ -262,6 +262,6 @@ def test_a_server_that_comes_late_is_caught_up_with(
     assert (there / "study.yaml").exists()
     assert (there / "trials.parquet").exists()
     lines = log.read_text()
-    assert lines.count("will try again") == 1
-    assert lines.count("again") == 2  # … and once that it is back
+    assert lines.count("will retry") == 1
+    assert lines.count("publishing to") == 1  # … and once that it is back
     assert "s3cret" not in lines

@@ -64,9 +64,9 @@ def test_a_finished_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     folder = made_study(tmp_path / "whole", 60)
     page = page_of(folder, capsys)
     assert page.titles == [
-        "How it was obtained", "Best trials", "On the test set", "The search",
-        "Which hyperparameters matter", "The best values", "Do they act together?",
-        "Has it settled?", "All configurations", "Learning curves and pruning", "Failures",
+        "How the study was run", "Best trials", "On the test set", "The search",
+        "Which hyperparameters matter", "The best values", "Interactions",
+        "Ranking stability", "All configurations", "Learning curves and pruning", "Failures",
     ]  # fmt: skip
     assert "SYNTHETIC DATA" in page.text
     assert "average precision (0 to 1)" in page.text
@@ -80,14 +80,14 @@ def test_a_finished_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_running_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = page_of(made_study(tmp_path / "running", 30, trials=90), capsys)
     assert "30 of 90 have ended" in page.text
-    assert "60 still to come" in page.text
+    assert "60 remaining" in page.text
 
 
 def test_a_study_with_too_few_trials_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = page_of(made_study(tmp_path / "few", 3), capsys)
-    assert "3 trials have a result; importances need 20" in page.text
+    assert "3 trials have a result; importances need at least 20" in page.text
     assert "All configurations" in page.titles
 
 

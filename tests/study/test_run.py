@@ -52,7 +52,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
     os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to Ray's processes as well
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130
-    assert "stopping" in output
+    assert "Stopping" in output
     assert f"--space {workspace.space}" in output
     assert digest_of(workspace.run("--workers", "2")) == undisturbed.digest
 

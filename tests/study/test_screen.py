@@ -117,7 +117,7 @@ def test_the_live_view_shows_progress_running_trials_best_and_places() -> None:
 def test_a_reason_with_brackets_is_shown_as_it_is(terminal: bool) -> None:
     screen = open_screen(tally(), console(terminal=terminal), {})
     screen.lost(FAILED, REASON)
-    assert f"trial 2 lost an attempt and runs again: {REASON}" in printed(screen.console)
+    assert f"trial 2 lost an attempt and will be retried: {REASON}" in printed(screen.console)
 
 
 def test_a_terminal_gets_the_live_view_and_a_file_gets_lines() -> None:

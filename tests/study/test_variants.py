@@ -127,7 +127,7 @@ def test_variants_are_run_proved_and_reported(variants_workspace: Workspace) -> 
     assert "3 variants, 2 seeds each" in page
     refused = command(variants_workspace, "study.importance", "--study", "small")
     assert refused.returncode == 2
-    assert "compares variants" in refused.stderr
+    assert "is a comparison study" in refused.stderr
 
 
 def test_a_study_of_version_0_2_keeps_its_hash() -> None:
@@ -180,7 +180,7 @@ def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Pa
     first = command(workspace, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Test AP over 2 seeds" in first.stdout
-    assert "Which source category sees which target class" in first.stdout
+    assert "Source categories of the target's classes" in first.stdout
     view = read_study(tmp_path / "runs" / "carried")
     by_variant = {(r.params["arm"], r.params["replicate"]): r for r in view.records}
     assert len(by_variant) == 6

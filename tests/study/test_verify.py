@@ -162,10 +162,10 @@ def test_an_honest_study_is_verified_to_the_last_bit(
     before = {path.name: path.read_bytes() for path in copy.folder.iterdir() if path.is_file()}
     assert copy.verify("--sample", "6", "--digest", printed_digest(ran).upper()) == 0
     said = capsys.readouterr().out
-    assert "verified: nothing differs" in said
-    assert "6 trials trained again" in said
+    assert "verified: all checks passed, no differences" in said
+    assert "6 trials retrained" in said
     assert "3 stopping curves" in said
-    assert "the one given" in said
+    assert "equal to --digest" in said
     assert "; trials.csv" in said
     # it has written nothing
     after = {path.name: path.read_bytes() for path in copy.folder.iterdir() if path.is_file()}
@@ -381,10 +381,10 @@ def rehash(copy: Copy) -> None:
         (remove_the_middle, "trial 2, seed: the ledger says"),
         (
             remove_a_result,
-            "trial 4: the ledger says it was asked, it should say not before trial 2",
+            "trial 4: the ledger says it was proposed, it should say not before trial 2",
         ),
-        (remove_an_asking, "is about trial 5, which was not asked before"),
-        (add_a_trial, "trials asked: the ledger says 7, it should say 6 at most"),
+        (remove_an_asking, "is about trial 5, which was not proposed before"),
+        (add_a_trial, "trials proposed: the ledger says 7, it should say 6 at most"),
         (add_a_planned_trial, "trial 6, seed: the ledger says"),
         (double_a_result, "trial 1, lines with a result: the ledger says 2, it should say 1"),
         (double_an_end, "trial 1, lines that close it: the ledger says 2, it should say 1"),
@@ -395,7 +395,7 @@ def rehash(copy: Copy) -> None:
         (change_the_name, "name of the study: the ledger says small, it should say other"),
         (change_the_seed_of_the_study, "trial 0, seed: the ledger says"),
         (change_the_threads, "trial 0, threads: the ledger says 2, it should say 1"),
-        (change_what_is_fixed, "what determines the results, train.batch_size"),
+        (change_what_is_fixed, "settings that determine the results, train.batch_size"),
     ],
 )
 def test_what_is_changed_is_named(
@@ -459,10 +459,10 @@ def make_a_loss_smaller(copy: Copy) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (relabel_a_choice, "trained again, objective: the ledger says"),
+        (relabel_a_choice, "retrained, objective: the ledger says"),
         (make_the_best_trial_better_in_every_place, "objective: the ledger says 0.9999"),
-        (make_a_test_metric_better, "trained again, selected/test/auc: the ledger says"),
-        (make_a_loss_smaller, "trained again, epoch 1, train/loss: the ledger says"),
+        (make_a_test_metric_better, "retrained, selected/test/auc: the ledger says"),
+        (make_a_loss_smaller, "retrained, epoch 1, train/loss: the ledger says"),
     ],
 )
 def test_what_only_training_can_tell_is_told_by_training_the_best_trial_again(
@@ -474,7 +474,7 @@ def test_what_only_training_can_tell_is_told_by_training_the_best_trial_again(
     assert copy.verify("--sample", "1") == 1
     said = capsys.readouterr().out
     assert named in said
-    assert re.search(rf"trial {winner(copy)} \(.*\) DIFFERS", said)
+    assert re.search(rf"trial {winner(copy)} \(.*\): DIFFERS", said)
 
 
 def test_other_weights_in_the_checkpoint_of_the_best_trial_are_named(
@@ -529,8 +529,8 @@ def test_a_trial_of_a_gpu_is_skipped_where_there_is_none(
     copy.save()
     assert copy.verify("--sample", "1") == 0
     said = capsys.readouterr().out
-    assert "was trained on a GPU, and there is none here: skipped" in said
-    assert "0 trials trained again" in said
+    assert "skipped: it ran on a GPU, and this machine has none" in said
+    assert "0 trials retrained" in said
 
 
 def test_other_versions_are_said_where_the_search_differs(
@@ -540,7 +540,7 @@ def test_other_versions_are_said_where_the_search_differs(
     change_a_parameter(copy)
     copy.save()
     assert copy.verify() == 1
-    assert "the study had other versions than this machine: optuna 4.0.0 ->" in (
+    assert "this machine has other package versions than the study: optuna 4.0.0 ->" in (
         capsys.readouterr().out
     )
 
@@ -566,7 +566,7 @@ def test_any_byte_before_a_seal_is_sealed(copy: Copy, capsys: pytest.CaptureFixt
     copy.result(3)["worker"]["host"] = "elsewhere"  # nothing else can tell
     copy.save()
     assert copy.verify() == 1
-    assert "what stands before it, sha256" in capsys.readouterr().out
+    assert "the content before it, sha256" in capsys.readouterr().out
 
 
 def test_a_changed_cell_of_the_table_is_named(
@@ -684,7 +684,7 @@ def test_data_whose_bytes_have_changed_are_named(
     assert copy.verify("--sample", "1") == 1
     said = capsys.readouterr().out
     assert "train_features.npy has changed since it was packed" in said
-    assert "no trial was trained again (these are not the study's data)" in said
+    assert "no trial was retrained (these are not the study's data)" in said
 
 
 def test_another_fingerprint_is_named(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -746,7 +746,7 @@ def test_a_ledger_from_before_seals_is_said_to_have_none(
     copy.save()
     assert copy.verify() == 0
     said = capsys.readouterr().out
-    assert "no session has sealed it" in said
+    assert "not sealed by any session" in said
     assert "there is no trials.csv beside the ledger" in said
 
 
@@ -772,7 +772,7 @@ def test_through_all_its_sessions_a_study_is_verified(
     assert "sealed at the end of 1 session" in said
 
     short = digest_of(workspace.run("--workers", "1", "--trials", "4"))
-    assert "verified: nothing differs\n" in verified("--digest", short)
+    assert "verified: all checks passed, no differences\n" in verified("--digest", short)
     driver = workspace.start("--workers", "1")
     wait_for_results(workspace, 5)
     driver.kill()
@@ -780,10 +780,10 @@ def test_through_all_its_sessions_a_study_is_verified(
     assert "have ended since" in verified()
     assert digest_of(workspace.run("--workers", "1")) == printed_digest(ran)
     said = verified("--digest", short, "--sample", "2")
-    assert "verified: nothing differs\n" in said
-    assert "the one given is that of 4 trials, sealed earlier" in said
-    assert "2 trials trained again" in said
-    assert "its checkpoint too" in said
+    assert "verified: all checks passed, no differences\n" in said
+    assert "--digest is that of 4 trials, sealed earlier" in said
+    assert "2 trials retrained" in said
+    assert "bit-identical, checkpoint included" in said
 
 
 def wait_for_results(workspace: Workspace, count: int) -> None:
@@ -818,7 +818,7 @@ def test_trials_that_failed_or_ended_late_are_asked_again_the_same(tmp_path: Pat
     ("arguments", "words"),
     [
         (("--study", "smal"), "no study here; did you mean `small`?"),
-        (("--study", "small", "--digest", "abc"), "'abc' is no digest: 64 hexadecimal digits"),
+        (("--study", "small", "--digest", "abc"), "'abc' is not a digest (expected 64"),
         (("--study", "small", "--sample", "-1"), "'-1' is not a whole number from 0"),
         ((), "the following arguments are required: --study"),
     ],

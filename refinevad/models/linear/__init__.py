@@ -1,1 +1,1 @@
-"""Top-k logistic regression on single segments: the floor that every method must beat."""
+"""Top-k logistic regression on single segments: the baseline that every method must beat."""

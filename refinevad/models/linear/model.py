@@ -1,4 +1,4 @@
-"""Top-k logistic regression: every segment is scored alone, a video by its k largest scores."""
+"""Top-k logistic regression: segments are scored independently, a video by its k largest scores."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class GaussianHead(nn.Module):
 
 
 class Refined(NamedTuple):
-    """What CORE computes; shapes as in :class:`refinevad.model.Output`."""
+    """The output of CORE; shapes as in :class:`refinevad.models.refinevad.output.Output`."""
 
     x_ca: Tensor
     category_logits: Tensor

@@ -20,7 +20,7 @@ from refinevad.models.refinevad.scorer import SnippetScorer
 from refinevad.models.refinevad.temporal import along_time, temporal_module
 
 _SHARED = ("d_model", "d_proj", "d_emb")
-"""What shapes the category head and the prototypes."""
+"""Settings that decide the shapes of the category head and the prototypes."""
 
 
 class RefineVAD(Detector):
@@ -142,7 +142,7 @@ class RefineVAD(Detector):
 
 
 def _channels(fusion: str, widths: Mapping[str, int]) -> slice:
-    """Where the modalities that the model sees lie in its input. [a1]"""
+    """Input channels of the modalities that the model uses. [a1]"""
     if fusion == "concat":
         return slice(0, sum(widths.values()))
     if fusion not in widths:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Output:
-    """What a forward pass computes. B videos, T segments, C categories, D channels."""
+    """The output of a forward pass. B videos, T segments, C categories, D channels."""
 
     logits: Tensor
     """``(B, T)`` final anomaly logits, float32."""

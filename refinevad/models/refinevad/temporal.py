@@ -1,4 +1,4 @@
-"""What makes X^tc of the fused features: the paper's MoTAR, two alternatives, or nothing."""
+"""The temporal module, fused features to X^tc: the paper's MoTAR, two alternatives, or none."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_known_shares_are_found() -> None:
     assert sum(p.first for p in found.parameters) == pytest.approx(1)
     sentence = sentences.finding(found)
     assert "lr" in sentence.partition("cannot")[0]
-    assert "d_emb" in sentence.partition("cannot be told from noise")[0]
+    assert "d_emb" in sentence.partition("cannot be distinguished from noise")[0]
 
 
 @pytest.mark.slow
@@ -71,8 +71,8 @@ def test_pure_noise_is_called_noise() -> None:
     found = importance(records, SPACE, space_filling=200, seed=1, bootstraps=40)
     assert not found.fit.trustworthy
     assert not any(p.above_noise for p in found.parameters)
-    assert "cannot say which hyperparameters matter" in sentences.finding(found)
-    assert sentences.fit_check(found).startswith("the forest does not explain these trials")
+    assert "do not show which hyperparameters matter" in sentences.finding(found)
+    assert sentences.fit_check(found).startswith("Do not interpret these importances")
     assert "No two" in sentences.interactions(found)
 
 
@@ -132,4 +132,4 @@ def test_settled_speaks_of_orders_that_are_clear() -> None:
     records = view(additive, trials=200, space_filling=200, seed=6)
     found = importance(records, SPACE, space_filling=200, seed=6, bootstraps=20)
     assert [stage.trials for stage in found.stages] == [50, 100, 150, 200]
-    assert sentences.settled(found).startswith("Settled: ")
+    assert sentences.settled(found).startswith("Ranking stable: ")

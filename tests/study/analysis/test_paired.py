@@ -71,7 +71,7 @@ def test_what_may_be_said() -> None:
     assert "worse (-0.0983" in text
     assert "lies below base" in text
     assert "like (+0.0050" in text
-    assert text.endswith("cannot be told from base.")
+    assert text.endswith("cannot be distinguished from base.")
     one = {variant: {0: row[0]} for variant, row in values.items()}
     assert "one seed" in compared(variant_results(one, "base"), "test AUC", {})
     assert "no two variants" in compared(
