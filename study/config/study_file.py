@@ -118,6 +118,8 @@ class StudyFile(Section):
             raise ValueError("variants are compared whole: remove pruning")
         if self.train.seed is not None:
             raise ValueError("variants differ in their seeds: remove train.seed")
+        if self.search.sampler != SearchSection().sampler:
+            raise ValueError("variants are not proposed by a sampler: remove search.sampler")
         return self
 
     def distributions(self) -> dict[str, BaseDistribution]:
