@@ -15,9 +15,9 @@ from common import alternate, publish, spread, task
 from plain import PlainRefineVAD, plain_loss
 from torch import Tensor, nn
 
-from refinevad.config.training import Runtime, TrainConfig
+from refinevad.config.training import Runtime
+from refinevad.models.base import Batch
 from refinevad.models.refinevad.config import RefineVADConfig
-from refinevad.models.refinevad.losses import objective
 from refinevad.models.refinevad.model import RefineVAD
 from refinevad.training.runtime import resolve_runtime
 
@@ -73,7 +73,6 @@ def main() -> None:
     x = torch.randn(BATCH, SEGMENTS, d, device=device) / d**0.5
     labels = torch.zeros(BATCH, CATEGORIES, dtype=torch.bool, device=device)
     labels[torch.arange(BATCH // 2, BATCH), torch.arange(BATCH // 2) % CATEGORIES] = True
-    train = TrainConfig()
 
     plain = PlainRefineVAD(d, d, CATEGORIES).to(device)
     sides = {
@@ -87,7 +86,7 @@ def main() -> None:
 
         def loss(model: RefineVAD = model, name: str = name) -> Tensor:
             with runs[name].autocast():
-                return objective(model(x, labels=labels), labels, train, None).total
+                return model.losses(Batch(x, labels))["loss"]
 
         sides[f"refinevad {name}"] = stepper(model, loss, fused=True, device=device)
     gemms = {
