@@ -26,7 +26,7 @@ class FitRun:
 
     Args:
         store: Packed data.
-        config: What to fit.
+        config: Configuration of the run.
         seed: Decides every random draw.
         split_seed: Decides which videos are held out.
         objective: Objective of the run.
