@@ -182,7 +182,7 @@ def _features(first: Path, text: Path | None, meta: Meta) -> Array:
     if len(meta.widths) == 2 and text is None:
         raise InputError(f"{reads}: give the text features too, with --text FILE")
     if len(meta.widths) == 1 and text is not None:
-        raise InputError(f"{reads} only: leave out --text, and give that modality as --features")
+        raise InputError(f"{reads} only: omit --text, and give that modality as --features")
     paths = [first] if text is None else [first, text]
     parts = []
     for path, (name, width) in zip(paths, meta.widths.items(), strict=True):

@@ -43,7 +43,7 @@ def read_annotations(path: Path) -> Annotations:
     """Reads an annotation file in any of the three formats.
 
     Raises:
-        InputError: The file is missing, or a line of it makes no sense: a word in the place of a
+        InputError: The file is missing, or one of its lines is not valid: a word in place of a
             frame number that is no whole one, a start without an end, an end not after its start.
     """
     try:

@@ -71,7 +71,7 @@ def class_scores(scores: Array, category_probs: Array, offsets: Array, kind: Kin
         scores: (S,) s_t.
         category_probs: (M, C) p_c.
         offsets: (M + 1,); video m has the snippets ``offsets[m]:offsets[m + 1]``.
-        kind: Which.
+        kind: ``argmax`` or ``soft``.
     """
     lengths = np.diff(offsets)
     if kind == "argmax":

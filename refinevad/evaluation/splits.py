@@ -39,7 +39,7 @@ def validation_metrics(
         features: (N, crops, T, D) of the training videos.
         labels: (N, C) bool.
         videos: Indices of the held-out ones.
-        config: How a video is judged.
+        config: Configuration of the detector's ``video_scores``.
     """
     found = score_segments(model, features, torch.from_numpy(videos))
     if not np.isfinite(found.scores).all():

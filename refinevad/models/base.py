@@ -85,7 +85,7 @@ class Detector(nn.Module, ABC):
 
     Args:
         config: Its section of the study file.
-        task: What it is built for.
+        task: Features and categories of the data set.
     """
 
     Config: ClassVar[type[DetectorConfig]]

@@ -39,7 +39,7 @@ class TrainingRun:
 
     Args:
         store: Packed data.
-        config: What to train and how; ``config.train.seed`` is not read, ``seed`` is.
+        config: Configuration of the run. ``config.train.seed`` is ignored in favour of ``seed``.
         seed: Decides initial weights, batches, crops and dropout.
         split_seed: Decides which videos are held out.
         objective: Objective of the run; on ``test`` no training video is held out.

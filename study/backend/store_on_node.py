@@ -1,7 +1,7 @@
 """The packed store on every node of a cluster: found there, or fetched once.
 
-A node that sees the driver's folder (a shared path, or the driver's own machine) maps that. Any
-other fetches the files through Ray's object store into a folder of its own, named for the data's
+A node that sees the driver's folder (a shared path, or the driver's own machine) maps that folder.
+Any other node fetches the files through Ray's object store into a folder named after the data's
 fingerprint, checks them against it, and keeps them for the next study of the same data.
 """
 
@@ -25,7 +25,7 @@ from refinevad.errors import InputError
 from refinevad.files import locked
 
 CACHE = "REFINEVAD_CACHE"
-"""Environment variable of a node: where it keeps what it fetched."""
+"""Environment variable of a node: folder of fetched stores."""
 _CHUNK_BYTES = 32 * 1024**2  # bytes of one object
 
 
@@ -64,10 +64,10 @@ class RemoteStore:
     """A packed store that any worker of the cluster can open; pickled to the workers.
 
     Args:
-        path: The driver's folder.
-        fingerprint: Of its content.
-        stamp: Of its files.
-        server: The actor that hands out its chunks.
+        path: Folder on the driver's machine.
+        fingerprint: Fingerprint of its content.
+        stamp: Sizes and times of its files.
+        server: Actor that hands out its chunks.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class RemoteStore:
     server: Any = field(compare=False)
 
     def open(self) -> Store:
-        """The store on this node, fetched if need be; the others of the node wait meanwhile."""
+        """The store on this node, fetched if necessary; other processes of the node wait."""
         found = self._found(self.path)
         if found is not None:
             return found
@@ -90,7 +90,7 @@ class RemoteStore:
         return found
 
     def _found(self, path: Path) -> Store | None:
-        """The store in ``path``, if it is the study's; a copy of the files is read to know."""
+        """The store in ``path`` if it is the study's; copied files are read and checked."""
         try:
             store = open_store(path)
             if store.fingerprint != self.fingerprint:
@@ -112,8 +112,9 @@ class RemoteStore:
         fetched.verify()
         if fetched.fingerprint != self.fingerprint:
             raise DamagedStore(
-                f"{self.path} changed under the running study: its fingerprint is "
-                f"{fetched.fingerprint[:12]}, the study began with {self.fingerprint[:12]}"
+                f"{self.path} changed while the study ran: its fingerprint is "
+                f"{fetched.fingerprint[:12]}, the study began with {self.fingerprint[:12]}. "
+                "Restore the data and run the same command to resume"
             )
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
@@ -129,11 +130,11 @@ def offer(store: Store) -> RemoteStore:
 
 
 def cache_folder() -> Path:
-    """Where this node keeps fetched stores: ``$REFINEVAD_CACHE``, else below the system's
-    temporary folder, for this user alone.
+    """Folder of this node's fetched stores: ``$REFINEVAD_CACHE``, else a private one below the
+    system's temporary folder.
 
     Raises:
-        InputError: The folder belongs to somebody else, who could change what is in it.
+        InputError: The folder belongs to another user, who could change its content.
     """
     given = os.environ.get(CACHE)
     folder = Path(given or Path(tempfile.gettempdir(), f"refinevad-{getpass.getuser()}"))

@@ -1,7 +1,6 @@
 """A ledger's lines at one moment, as they stand in the file.
 
-Optuna's journal skips a line that makes no sense, and takes one of two results. Here every line
-counts.
+Optuna's journal skips an invalid line, and takes one of two results. Here every line counts.
 """
 
 from __future__ import annotations

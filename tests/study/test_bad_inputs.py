@@ -128,7 +128,7 @@ def test_a_modality_the_data_do_not_have_is_named(workspace: Workspace, tmp_path
 def test_a_remedy_that_was_advised_is_accepted(workspace: Workspace) -> None:
     run = workspace.run("--set", "device=cuda", "--trials", "1")
     assert run.returncode == 2
-    assert "Ray sees no GPU here; use auto or cpu" in run.stderr
+    assert "there is no GPU here; use auto or cpu" in run.stderr
     assert workspace.run("--set", "device=cpu", "--trials", "1").returncode == 0
 
 
