@@ -58,6 +58,17 @@ def undisturbed(calm: Workspace) -> Undisturbed:
     return run_undisturbed(calm)
 
 
+@pytest.fixture
+def quick_forests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importances from small forests, for tests that claim nothing about their numbers."""
+    from study.analysis import importance
+
+    monkeypatch.setattr(importance, "TREES", 30)
+    monkeypatch.setattr(importance, "TREES_OF_A_REPLICATE", 4)
+    monkeypatch.setattr(importance, "POINTS", 128)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With xdist, tests that share a costly fixture of their module stay together."""
     for item in items:

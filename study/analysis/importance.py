@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from sklearn.metrics import r2_score
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
@@ -291,11 +290,14 @@ def _surrogate_fit(
     truth = sample.objective[held]
     guess = np.concatenate(_on_all_cores(predict, range(FOLDS), done))
     rows = rng.integers(len(held), size=(1000, len(held)))
-    spread = [r2_score(truth[r], guess[r]) for r in rows if np.ptp(truth[r]) > 0]
+    spread = [_r2(truth[r], guess[r]) for r in rows if np.ptp(truth[r]) > 0]
     low, high = np.percentile(spread, [2.5, 97.5])
-    return SurrogateFit(
-        Estimate(r2_score(truth, guess), float(low), float(high)), len(held), evenly
-    )
+    return SurrogateFit(Estimate(_r2(truth, guess), float(low), float(high)), len(held), evenly)
+
+
+def _r2(truth: Floats, guess: Floats) -> float:
+    """R²; scikit-learn's takes a second for the thousand resamplings, with the same numbers."""
+    return float(1 - np.mean((truth - guess) ** 2) / np.var(truth))
 
 
 def _answer(

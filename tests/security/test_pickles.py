@@ -165,5 +165,5 @@ def test_only_our_own_cluster_is_unpickled() -> None:
         for line in path.read_text().splitlines()
         if any(word in line for word in words)
     ]
-    allowed = "study/ray_backend.py: error = cloudpickle.loads(Path(trial.pickled_error_file)"
+    allowed = "study/backend/tune.py: error = cloudpickle.loads(pickled.read_bytes())"
     assert [line for line in found if not line.startswith(allowed)] == []

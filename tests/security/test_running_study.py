@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.small_data import study_text
 from tests.support.workspace import SMALL_STUDY, Workspace, wait_for_results
 
 PASSWORD, DECODED, TOKEN = "s3cr%40t-pw", "s3cr@t-pw", "t0ken-value"
@@ -22,8 +23,9 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, stores: Path) -> Workspace:
-    (tmp_path / "small.yaml").write_text(SMALL_STUDY.replace("trials: 10", "trials: 6"))
+def workspace(tmp_path: Path, stores: Path, data: Path) -> Workspace:
+    text = SMALL_STUDY.replace("trials: 10", "trials: 6")
+    (tmp_path / "small.yaml").write_text(study_text(data, text))
     return Workspace(tmp_path, stores)
 
 
@@ -104,9 +106,9 @@ def test_a_password_of_the_tracking_address_is_seen_nowhere(
     workspace: Workspace, place: str
 ) -> None:
     if place == "flag":
-        study = workspace.start("--workers", "1", tracking=ADDRESS)
+        study = workspace.start("--workers", "2", tracking=ADDRESS)
     else:
-        command = workspace.command("--workers", "1")
+        command = workspace.command("--workers", "2")
         study = subprocess.Popen(
             command,
             cwd=workspace.folder,

@@ -16,6 +16,8 @@ from study.ledger.study import read_study
 from study.ledger.writer import Ledger
 from tests.support.studies import diverged, failed, made_study
 
+pytestmark = pytest.mark.usefixtures("quick_forests")
+
 FEW = ["--bootstraps", "20"]
 NO_MLFLOW = [*FEW, "--tracking-uri", "none"]
 PICTURES = ("importance", "best_by_value", "stability", "interaction")

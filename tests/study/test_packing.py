@@ -13,7 +13,8 @@ import ray
 import yaml
 
 from refinevad.training.results import EpochRecord, RunResult
-from study.backend import cluster, gpu_sharing
+from study._private.ray import on_loopback
+from study.backend import gpu_sharing
 from study.backend.gpu_sharing import DEFAULT_SHARE, gpu_share, measure_gpu_sharing
 from study.config.study_file import StudyFile
 from study.ledger.writer import Ledger
@@ -65,7 +66,7 @@ class Waits:
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[None]:
-    with cluster._loopback():
+    with on_loopback():
         ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False)
     yield
     ray.shutdown()

@@ -16,6 +16,8 @@ from study.report import main
 from study.reporting.card import Card, read_cards, write_card
 from tests.support.studies import complete, diverged, failed, made_study
 
+pytestmark = pytest.mark.usefixtures("quick_forests")
+
 FEW = ["--bootstraps", "20", "--tracking-uri", "none"]
 
 
