@@ -45,7 +45,7 @@ class Contrast(Detector):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Prediction:
         self.require_width(x)
-        valid = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+        valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         weight = valid.unsqueeze(-1).to(x)
         mean = (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
         scores = self.mlp(torch.cat([x, x - mean], dim=-1)).squeeze(-1).float().sigmoid()

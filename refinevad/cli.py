@@ -34,6 +34,16 @@ def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) 
     except Stopped as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         status = 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "refinevad", "study"):
+            raise
+        print(
+            f"error: the package {package} is not installed; "
+            "pip install 'refinevad-study[study]' installs what the platform needs",
+            file=sys.stderr,
+        )
+        status = BAD_INPUT
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         status = INTERRUPTED

@@ -72,7 +72,8 @@ def read_with_overrides(
         InputError: An override is wrong, or there is no such detector.
     """
     given = list(overrides)
-    names = [text for text in given if text.partition("=")[0].strip() == "model.name"]
+    keys = ("model.name",) if "study" in sections else ("model.name", "name")
+    names = [text for text in given if text.partition("=")[0].strip() in keys]
     apply_overrides(document, names, {"model": DetectorConfig})
     found = {**sections, "model": _detector(document)}
     moved: dict[str, str] = {}
@@ -113,4 +114,6 @@ def searched_fields(path: Path, overrides: Iterable[str] = ()) -> list[str]:
     space = document.data.get("space")
     given = {text.partition("=")[0].rpartition(".")[2] for text in overrides}
     fields = {*_detector(document).model_fields, *TrainConfig.model_fields}
-    return [name for name in (space or ()) if name in fields and name not in given]
+    if not isinstance(space, Mapping):
+        return []
+    return [name for name in space if name in fields and name not in given]

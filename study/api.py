@@ -16,14 +16,16 @@ These names are handed on by ``study`` itself, and are kept for two minor versio
 
 from __future__ import annotations
 
+import copy
 import io
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pandas as pd
+import yaml
 from rich.console import Console
 
 from refinevad.config.document import Document
@@ -37,6 +39,7 @@ from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord, best, digest
 from study.ledger.study import StudyView, read_study
 from study.ledger.table import trials_table
+from study.progress.output import Output
 from study.session.session import SessionOptions, run_session
 from study.trials.checkpoints import checkpoint_path
 
@@ -224,7 +227,8 @@ def run_study(
     store = prepare(study_file.data, Path(stores), progress=not quiet)
     study_file.check_against(store.widths, Path(runs) / study_file.study.name)
     folder = Path(runs) / study_file.study.name
-    console = Console(file=io.StringIO() if quiet else sys.stdout, force_terminal=False)
+    shown = io.StringIO() if quiet else cast(TextIO, Output(sys.stdout))
+    console = Console(file=shown, force_terminal=False)
     options = SessionOptions(folder, tracking_uri, workers, backend=backend, in_notebook=True)
     with process_settings_kept():
         run_session(study_file, store, options, console)
@@ -239,6 +243,5 @@ def _study_file(
     if isinstance(file, StudyFile):
         if not (given := list(overrides)):
             return file
-        overrides = given
-        file = file.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    return study_of(Document("the study file", dict(file)), overrides)
+        return study_of(Document("the study file", yaml.safe_load(file.to_yaml())), given)
+    return study_of(Document("the study file", copy.deepcopy(dict(file))), overrides)

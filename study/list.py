@@ -27,21 +27,20 @@ def main(argv: list[str]) -> None:
 
 def _row(folder: Path) -> list[str]:
     from study.ledger.journal import JOURNAL
-    from study.ledger.reader import LedgerReader
     from study.ledger.records import best
+    from study.ledger.study import read
 
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / JOURNAL).stat().st_mtime))
     try:
-        reader = LedgerReader(folder)
-        records = reader.trials()
-    except InputError as error:
+        _, meta, records = read(folder)
+    except (InputError, OSError) as error:
         reason = str(error).removeprefix(f"{folder}: ").splitlines()[0]
-        return [folder.name, "-", "-", cli.printable(reason), changed]
-    winner, meta = best(records), reader.meta
+        return [cli.printable(folder.name), "-", "-", cli.printable(reason), changed]
+    winner = best(records)
     ended = sum(record.ended for record in records)
     value = f"{winner.objective:.4f}" if winner else "-"
     selected = ", selected on test" if meta.split == "test" else ""
-    objective = f"{meta.metric} on {meta.split}{selected}"
+    objective = cli.printable(f"{meta.metric} on {meta.split}{selected}")
     return [cli.printable(folder.name), f"{ended} of {meta.trials}", value, objective, changed]
 
 

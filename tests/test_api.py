@@ -125,3 +125,16 @@ def test_importing_the_packages_imports_nothing_heavy() -> None:
     code = f"import sys, refinevad, study; print({heavy!r} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_what_the_caller_gave_stays_as_it_is(space: Path, tmp_path: Path, stores: Path) -> None:
+    content = yaml.safe_load(space.read_text())
+    before = yaml.safe_dump(content)
+    options: dict[str, Any] = {"runs": tmp_path / "runs", "stores": stores, "quiet": True}
+    results = study.run_study(content, ["study.trials=2"], **options)
+    assert len(results.trials) == 2
+    assert yaml.safe_dump(content) == before
+    file = study.load_study_file(space, ["trial_timeout=none", "study.name=other"])
+    results = study.run_study(file, ["study.trials=2"], **options)
+    assert results.file.execution.trial_timeout is None
+    assert results.file.model == file.model

@@ -156,11 +156,14 @@ def test_studies_are_listed_the_last_one_first(
     (tmp_path / "newer" / "journal.log").touch()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "journal.log").write_text("no journal\nat all\n")
+    strange = made(tmp_path / "strange", 1) / "journal.log"
+    strange.write_text(strange.read_text().replace('"seed":1000', '"sed":1000'))
     list_studies(["--runs", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line for line in lines[2:]}
-    assert rows.keys() == {"older", "newer", "broken"}
+    assert rows.keys() == {"older", "newer", "broken", "strange"}
+    assert "restore the file" in rows["strange"]
     assert "3 of 10" in rows["older"]
     assert "0.0200" in rows["older"]
     assert "ap on val" in rows["older"]
-    assert "damaged" in rows["broken"]
+    assert "run it first" in rows["broken"]

@@ -79,7 +79,9 @@ class Document:
         """Sets a key, as a command-line flag does; errors about it then name ``origin``."""
         node: Any = self.data
         for part in location[:-1]:
-            node = node.setdefault(part, {})
+            if node.get(part) is None:  # `model:` with nothing below it, too
+                node[part] = {}
+            node = node[part]
             if not isinstance(node, dict):
                 raise InputError(f"{origin}: {part} is not a section of {self.source}")
         node[location[-1]] = value

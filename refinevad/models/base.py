@@ -183,5 +183,6 @@ class FittedDetector(Detector):
         for name, buffer in list(self.named_buffers()):
             if name in state and state[name].shape != buffer.shape:
                 owner, _, leaf = name.rpartition(".")
-                empty = torch.empty_like(state[name], device=buffer.device)
+                shape = state[name].shape
+                empty = torch.empty(shape, dtype=buffer.dtype, device=buffer.device)
                 self.get_submodule(owner).register_buffer(leaf, empty)

@@ -26,7 +26,7 @@ from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Width
 from refinevad.errors import InputError
 from refinevad.models.base import Detector, Task
-from refinevad.models.registry import DEFAULT, AnyDetectorConfig, detector_class
+from refinevad.models.registry import CONFIGS, DEFAULT, AnyDetectorConfig, detector_class
 
 FORMAT_VERSION = 2
 _KEY = "refinevad"  # one key: the order of several in the header would not be fixed
@@ -119,7 +119,13 @@ def loads(data: bytes, *, source: str = "checkpoint") -> tuple[Detector, Meta]:
                 f"{source}: checkpoint format {content['version']}, this refinevad reads"
                 f" formats up to {FORMAT_VERSION}; use the version of refinevad that wrote it"
             )
-        content["model"] = dict(content["model"]) | {"name": content.get("detector", DEFAULT)}
+        name = content.get("detector", DEFAULT)
+        if name not in CONFIGS:
+            raise InputError(
+                f"{source}: a checkpoint of the detector {name!r:.60}, which is not known here; "
+                f"known: {', '.join(CONFIGS)} (one of another package is registered first)"
+            )
+        content["model"] = dict(content["model"]) | {"name": name}
         meta = TypeAdapter(Meta).validate_python(content)
     except (ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]

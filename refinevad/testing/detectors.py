@@ -146,6 +146,16 @@ class DetectorContract:
         parameters = inspect.signature(detector_class(config.name).forward).parameters
         assert list(parameters) == ["self", "x", "mask"]
 
+    def test_a_gpu_scores_as_the_processor_does(self, config: DetectorConfig) -> None:
+        """Passes by itself where there is no GPU."""
+        if not torch.cuda.is_available():
+            return
+        model, x = ready(config), videos(3, 9)
+        mask = torch.arange(9) < torch.tensor([[9], [5], [1]])
+        expected = predict(model, x, mask).scores
+        found = predict(model.cuda(), x.cuda(), mask.cuda()).scores.cpu()
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
     def test_features_of_another_width_are_refused(self, config: DetectorConfig) -> None:
         try:
             predict(ready(config), torch.zeros(2, 5, 11))

@@ -82,35 +82,39 @@ class SerialBackend(Backend):
             if spec is None:
                 raise RuntimeError("no trial is running, and none may be begun")
             source.started(spec.number)
-            try:
-                outcome = _outcome(source, runs, spec, interrupt, execution.trial_timeout)
-            except DamagedStore:
-                raise
-            except Exception as error:
+            found = _run_trial(source, runs, spec, interrupt, execution.trial_timeout)
+            if isinstance(found, TrialOutcome):
+                source.completed(found)
+            elif found is not None:
                 runs.check()  # no trial is to blame where the data changed under it
-                reason, gpu_memory = reason_of(error)
+                reason, gpu_memory = reason_of(found)
                 source.lost(spec.number, reason, out_of_gpu_memory=gpu_memory)
-                continue
-            if outcome is not None:
-                source.completed(outcome)
 
 
-def _outcome(
+def _run_trial(
     source: TrialSource, runs: Runs, spec: TrialSpec, interrupt: Interrupt, timeout: float | None
-) -> TrialOutcome | None:
-    """The outcome of a trial; None where the user stopped it.
+) -> TrialOutcome | Exception | None:
+    """The outcome of a trial, or the error it ended with; None where the user stopped it.
+
+    A trial that takes longer than ``timeout`` seconds, looked at between epochs, ends with a
+    TimeoutError. Errors of ``source`` are not a trial's, and are raised.
 
     Raises:
-        TimeoutError: It took longer than ``timeout`` seconds, checked between epochs.
+        DamagedStore: The data changed under the study.
     """
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
-    runner = TrialRunner(runs, spec)
-    while not runner.done:
-        if interrupt.requested:
-            return None
+    runner: TrialRunner | None = None
+    while not interrupt.requested:
+        try:
+            runner = runner or TrialRunner(runs, spec)
+            runner.advance()
+            if runner.done:
+                return runner.outcome()
+        except DamagedStore:
+            raise
+        except Exception as error:
+            return error
         if time.monotonic() >= deadline:
-            raise TimeoutError(f"longer than {timeout:g} s")
-        runner.advance()
-        if not runner.done:
-            source.progressed(spec.number, runner.epoch, runner.best)
-    return runner.outcome()
+            return TimeoutError(f"longer than {timeout:g} s")
+        source.progressed(spec.number, runner.epoch, runner.best)
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
@@ -44,13 +45,31 @@ def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
         if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
     }
     whole = ("pruning", "space", "variants", "seeds")
-    sections = read_with_overrides(document, overrides, plain, whole)
+    _rename_arms(document)
+    sections = read_with_overrides(document, map(_without_arms, overrides), plain, whole)
     for section in ("objective", "search", "execution", "model", "train"):
         if document.data.get(section, ...) is None:  # `model:` with nothing below it
             document.data[section] = {}
     study = validate(document, StudyFile, document.data, sections)
     (_check_variants if study.variants else _check_space)(document, study)
     return study
+
+
+def _rename_arms(document: Document) -> None:
+    """``arms``, as versions up to 0.3 wrote it, are variants."""
+    if "arms" not in document.data:
+        return
+    if "variants" in document.data:
+        raise document.error(("arms",), "the same as variants, which are given too; remove one")
+    document.data["variants"] = document.data.pop("arms")
+    for location, origin in list(document.origins.items()):
+        if location[:1] == ("arms",):
+            document.origins["variants", *location[1:]] = origin
+
+
+def _without_arms(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return re.sub(r"^\s*arms(?=\.|\s*$)", "variants", key) + equals + value
 
 
 def _check_space(document: Document, study: StudyFile) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from refinevad.errors import InputError
+from refinevad.models.registry import CONFIGS, DEFAULT
 from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.lines import Seal, Snapshot
@@ -139,6 +140,13 @@ def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
     Raises:
         InputError: The ledger's copy of the study file is not valid.
     """
+    model = meta.config.get("model")
+    name = model.get("name", DEFAULT) if isinstance(model, dict) else DEFAULT
+    if name not in CONFIGS:
+        raise InputError(
+            f"{folder / JOURNAL}: a study of the detector {name!r:.60}, which is not known here; "
+            f"known: {', '.join(CONFIGS)} (one of another package is registered first)"
+        )
     try:
         space = {  # a dimension is written with all its kinds, of which one is set
             name: {kind: value for kind, value in dimension.items() if value is not None}

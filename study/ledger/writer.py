@@ -108,6 +108,9 @@ class Ledger(LedgerReader):
             return
         old, new = self.meta, meta
         changes = differences(old.determinants, with_seeds_of(new.determinants, old.determinants))
+        was, now = _variants(old), _variants(new)
+        if was != now and sorted(was) == sorted(now):  # a trial's number says which it is
+            changes.append(f"the order of variants: was {', '.join(was)}, is {', '.join(now)}")
         if old.fingerprint != new.fingerprint:
             changes.append(
                 f"the data: fingerprint was {old.fingerprint[:12]}, is {new.fingerprint[:12]}"
@@ -217,3 +220,9 @@ class Ledger(LedgerReader):
     def close(self) -> None:
         """Releases the study for another driver."""
         os.close(self._handle)
+
+
+def _variants(meta: StudyMeta) -> list[str]:
+    """Names of a comparison study's variants, in the order of its file; none of a search."""
+    found = meta.config.get("variants") or meta.config.get("arms")
+    return list(found) if isinstance(found, dict) else []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from refinevad.data import Store
 
-_OF_A_SEARCH = ("space", "search", "pruning", "variants", "seeds", "source")
+_OF_A_SEARCH = ("space", "search", "pruning", "variants", "arms", "seeds", "source")
 
 
 def comparison_study(
@@ -62,8 +62,10 @@ def comparison_study(
         "study": {"name": name, "seed": seed},
         "variants": {variant: dict(settings) for variant, settings in variants.items()},
         "seeds": seeds,
-        "execution": execution | {"keep_checkpoints": len(variants) * seeds},
     }
+    if isinstance(execution, dict):  # else it is named as wrong
+        kept = {"keep_checkpoints": len(variants) * seeds}
+        document.data["execution"] = execution | kept
     if source is not None:
         document.data["source"] = source.model_dump(mode="json")
     return study_of(document, overrides)
@@ -84,6 +86,8 @@ def searched_at_default(path: Path, file: StudyFile) -> dict[str, Any]:
     """Fields that the study file searches -> their values in ``file``."""
     space = read_document(path).data.get("space") or {}
     settings = file.model.model_dump() | file.train.model_dump()
+    if not isinstance(space, dict):
+        return {}
     return {name: settings[name] for name in space if name in settings}
 
 

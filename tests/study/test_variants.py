@@ -13,11 +13,13 @@ import pytest
 import yaml
 
 from refinevad.errors import InputError
+from refinevad.run_config import searched_fields
 from study.config.load import load_study
 from study.config.study_file import StudyFile
 from study.ledger.study import read_study
 from study.search.proposal import ordered_search, propose
 from study.search.variants import VariantSearch
+from study.session.variants import comparison_study
 from tests.support.small_data import study_text
 from tests.support.workspace import SMALL_STUDY, Workspace, digest_of
 
@@ -331,3 +333,42 @@ def test_arms_of_version_0_3_are_variants_and_keep_their_hash() -> None:
     assert list(old.determinants()["arms"]) == ["plain", "linear", "unshifted"]
     with pytest.raises(ValueError, match="variants and arms are the same"):
         StudyFile.model_validate(content | {"variants": {"one": {}}})
+
+
+def test_another_order_of_variants_is_refused_when_a_study_resumes(
+    variants_workspace: Workspace,
+) -> None:
+    """A trial's number says which variant it is."""
+    digest_of(variants_workspace.run("--set", "seeds=1"))
+    content = yaml.safe_load(variants_workspace.space.read_text())
+    content["variants"] = dict(reversed(content["variants"].items()))
+    variants_workspace.space.write_text(yaml.safe_dump(content, sort_keys=False))
+    refused = variants_workspace.run("--set", "seeds=2")
+    assert refused.returncode == 2
+    assert "the order of variants: was plain, linear, unshifted, is unshifted" in refused.stderr
+
+
+def test_a_file_with_arms_takes_overrides_and_names_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(VARIANTS.replace("variants:", "arms:"))
+    for prefix in ("arms", "variants"):
+        file = load_study(path, [f"{prefix}.linear.lr=0.5"])
+        assert file.trial_config({"arm": "linear"}).train.lr == 0.5
+    path.write_text(VARIANTS.replace("variants:", "arms:").replace("injection:", "injecton:"))
+    with pytest.raises(InputError, match=r"old\.yaml:9: variants\.linear\.injecton: no setting"):
+        load_study(path)
+    path.write_text(VARIANTS.replace("variants:", "arms:"))
+    made = comparison_study(path, [], name="new", variants={"one": {}}, seeds=1)
+    assert list(made.variants) == ["one"]
+
+
+@pytest.mark.parametrize("section", ["space: 5", "space: [[a]]", "execution: 5"])
+def test_a_section_that_is_none_is_named_by_every_reader(tmp_path: Path, section: str) -> None:
+    path = tmp_path / "s.yaml"
+    name = section.split(":")[0]
+    text = "\n".join(line for line in SMALL_STUDY.splitlines() if not line.startswith((name, "  ")))
+    path.write_text(f"{text}\n{section}\n")
+    assert searched_fields(path) == []
+    if name == "execution":
+        with pytest.raises(InputError, match="execution: found 5"):
+            comparison_study(path, [], name="new", variants={"one": {}}, seeds=1)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import torch
 
 from refinevad.config.detector import DetectorConfig
-from refinevad.models.registry import CONFIGS, detector_class
-from refinevad.testing.detectors import DetectorContract
+from refinevad.errors import InputError
+from refinevad.models import checkpoint
+from refinevad.models.linear.model import Linear
+from refinevad.models.registry import CONFIGS, detector_class, register
+from refinevad.testing.detectors import DetectorContract, predict, ready, videos
 
 SMALL: dict[str, dict[str, Any]] = {
     "refinevad": {
@@ -50,3 +54,45 @@ def test_no_configuration_imports_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_a_detector_is_registered_again_but_replaces_no_other() -> None:
+    try:
+
+        class MineConfig(CONFIGS["linear"]):  # type: ignore[misc,valid-type]
+            name: Literal["mine"] = "mine"
+
+        class Mine(Linear):
+            Config = MineConfig
+
+        register(Mine)
+        assert detector_class("mine") is Mine
+        register(Mine)
+        with pytest.raises(ValueError, match="there is a detector 'linear' already"):
+
+            @register
+            class Thief(Linear):
+                pass
+
+    finally:
+        CONFIGS.pop("mine", None)
+    assert detector_class("linear") is Linear
+
+
+def test_a_checkpoint_of_an_unknown_detector_is_named() -> None:
+    class OtherConfig(DetectorConfig):
+        name: str = "other"
+
+    content = checkpoint.dumps({}, model=OtherConfig(), categories=("a",), widths={"visual": 3})
+    with pytest.raises(InputError, match=r"of the detector 'other', which is not known here"):
+        checkpoint.loads(content)
+
+
+def test_a_fitted_checkpoint_of_another_type_of_number_scores() -> None:
+    config = CONFIGS["ocsvm"].model_validate({})
+    model = ready(config)
+    state = {name: value.double() for name, value in model.state_dict().items()}
+    task = model.task
+    content = checkpoint.dumps(state, model=config, categories=task.categories, widths=task.widths)
+    found, _ = checkpoint.loads(content)
+    assert predict(found, videos(2, 5)).scores.dtype == torch.float32
