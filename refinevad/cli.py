@@ -105,7 +105,9 @@ def umbrella(name: str, package: str, commands: Mapping[str, str], argv: list[st
         parser.print_help()
         return 0
     if args.command not in commands:
-        raise InputError(f"no command {args.command!r}; known: {', '.join(commands)}")
+        from refinevad.config.document import nearest
+
+        raise InputError(f"no command {args.command!r}{nearest(args.command, commands)}")
     status: int | None = import_module(f"{package}.{args.command}").main(args.rest)
     return status
 

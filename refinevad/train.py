@@ -295,7 +295,7 @@ def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult
         "next:",
         "  " + shlex.join(["python", "-m", "refinevad.evaluate", *_same_data(args, out)]),
         f"  python -m refinevad.score --checkpoint {shlex.quote(str(out / WEIGHTS))} "
-        "--features VIDEO.npy",
+        "--features VIDEO.npy" + (" --text CAPTIONS.npy" if "text" in store.widths else ""),
     ]
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ These names are handed on by ``study`` itself, and are kept for two minor versio
 
     import study
 
-    results = study.run_study("search_spaces/demo.yaml", ["trials=8"])
+    results = study.run_study("search_spaces/demo.yaml", ["study.name=first", "trials=8"])
     results.trials                    # a DataFrame, one row per trial
     results.best.params
     results.importances()             # a DataFrame with intervals
@@ -69,6 +69,15 @@ class StudyResults:
     """A study as its ledger tells it at one moment."""
 
     view: StudyView
+
+    def __repr__(self) -> str:
+        """Name, trials, best trial and digest: not the whole ledger, in a notebook's cell."""
+        winner = self.best
+        best_one = "none" if winner is None else f"{winner.objective:.4f} in trial {winner.number}"
+        return (
+            f"StudyResults({self.name!r}, {len(self.view.ended)} of {self.view.meta.trials} trials "
+            f"ended, best {best_one}, digest {self.digest[:12]}…)"
+        )
 
     @property
     def name(self) -> str:
@@ -190,7 +199,10 @@ def open_study(folder: str | Path) -> StudyResults:
     Raises:
         InputError: There is no study in the folder, or its ledger cannot be read.
     """
-    return StudyResults(read_study(Path(folder)))
+    folder = Path(folder)
+    if not folder.exists() and folder == Path(folder.name) and (Path("runs") / folder).is_dir():
+        raise InputError(f"{folder}: no such folder; give the folder: open_study('runs/{folder}')")
+    return StudyResults(read_study(folder))
 
 
 def run_study(

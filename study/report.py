@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
     with or_stop(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, page.encode())
-    _say(console, f"{view.name}: {lead[0]}")
+    _say(console, f"{view.name}: {' '.join(lead[:2] if view.file.variants else lead[:1])}")
     _say(console, f"written: {path} ({len(page.encode()) / 1e6:.1f} MB; open it in a browser)")
     if uri is not None and args.out is None:
         _show(console, view, uri)

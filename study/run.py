@@ -90,6 +90,8 @@ def _advice(
         if args.tracking_uri:
             shown += ["--tracking-uri", args.tracking_uri]
         what = "one HTML page: the results and which hyperparameters matter"
+        if file.variants:
+            what = "one HTML page: the variants compared, with intervals"
         lines.append(f"  {_command('study.report', shown)}   # {what}")
     stores = [] if args.stores == Path("stores") else ["--stores", str(args.stores)]
     if not outcome.interrupted:

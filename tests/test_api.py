@@ -46,6 +46,7 @@ def test_a_detector_is_trained_saved_loaded_and_scores(
     path = tmp_path / "detector.safetensors"
     trained.save(path)
     detector = refinevad.load_checkpoint(path)
+    assert path.stat().st_mode & 0o777 == space.stat().st_mode & 0o777  # as any other file
     assert detector.task.categories == store.categories
     assert checkpoint.load(path)[1].extra["seed"] == 3
     found = refinevad.evaluate_detector(detector, store)
@@ -109,6 +110,18 @@ def test_a_study_is_opened_as_tables_and_pictures(
 def test_a_study_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no study here"):
         study.open_study(tmp_path / "nothing")
+
+
+def test_a_study_shows_itself_in_a_line_and_asks_for_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calm: Workspace, undisturbed: Undisturbed
+) -> None:
+    shown = repr(study.open_study(calm.study))
+    assert len(shown) < 200
+    assert undisturbed.digest[:12] in shown
+    (tmp_path / "runs" / "other").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"open_study\('runs/other'\)"):
+        study.open_study("other")
 
 
 def test_every_name_of_the_api_is_there_and_documented() -> None:

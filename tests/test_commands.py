@@ -52,7 +52,7 @@ def test_a_command_is_run_by_its_name_and_a_wrong_name_is_one_line(tmp_path: Pat
     assert "no study here" in told.stderr
     wrong = run("study", "rum", folder=tmp_path)
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: no command 'rum'; known: init, run")
+    assert wrong.stderr.startswith("error: no command 'rum'; did you mean `run`?")
 
 
 def test_help_speaks_of_the_command_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,9 +243,18 @@ def _dotted(location: Sequence[str | int]) -> str:
 
 
 def _files_beside(path: Path) -> str:
+    """The file that was meant: of this name in `search_spaces`, or of a close name beside it."""
+    elsewhere = Path("search_spaces") / path.with_suffix(".yaml").name
+    if elsewhere.is_file():
+        return f"; did you mean `{elsewhere}`?"
     folder = path.parent
-    names = [p.name for p in sorted(folder.glob("*.y*ml"))] if folder.is_dir() else []
-    return nearest(path.name, names)
+    if not folder.is_dir():
+        return f"; there is no folder {folder}"
+    names = [p.name for p in sorted(folder.glob("[!.]*.y*ml"))]
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
+    if close:
+        return f"; did you mean `{folder / close[0]}`?"
+    return f"; study files here: {', '.join(names[:15])}" if names else ""
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

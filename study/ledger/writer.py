@@ -10,6 +10,7 @@ Only a :class:`Ledger` writes, and it holds the study's lock while it lives; a
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from dataclasses import asdict, replace
@@ -125,7 +126,8 @@ class Ledger(LedgerReader):
         if new.trials < asked:
             raise InputError(
                 f"{self.folder}: trials = {new.trials}, but {asked} trials were already proposed; "
-                f"give --trials {asked} or more (for variants: as many seeds as before, or more)"
+                f"{_at_least(asked, len(now))}, or give the study a new name "
+                "(--set study.name=…)"
             )
         if new.trials != old.trials:
             self._storage.set_study_user_attr(self._study_id, "trials", new.trials)
@@ -220,6 +222,13 @@ class Ledger(LedgerReader):
     def close(self) -> None:
         """Releases the study for another driver."""
         os.close(self._handle)
+
+
+def _at_least(asked: int, variants: int) -> str:
+    """How to ask for no fewer than ``asked`` trials."""
+    if variants:
+        return f"give --set seeds={math.ceil(asked / variants)} or more"
+    return f"give --trials {asked} or more"
 
 
 def _variants(meta: StudyMeta) -> list[str]:

@@ -28,6 +28,8 @@ def lead(view: StudyView) -> str:
     winner = best(view.records)
     if winner is None:
         return f"{so_far.capitalize()} have ended and none has a result."
+    if view.file.variants:  # one lucky seed says nothing: the variants are compared by their means
+        return f"{so_far.capitalize()} of {len(view.file.variants)} variants have ended."
     text = (
         f"The best of {so_far} reaches {winner.objective:.4f} {view.objective} "
         f"(trial {winner.number}, epoch {winner.selected_epoch})."

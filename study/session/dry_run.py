@@ -86,6 +86,8 @@ def _begun(folder: Path, file: StudyFile) -> tuple[list[TrialRecord], str]:
         return [], "has a study with other settings: a run would list them and refuse to start"
     records = [record for record in ledger.trials() if record.ended]
     records.sort(key=lambda record: record.finished or 0.0)
+    if len(records) >= ledger.meta.trials == file.study.trials:
+        return records, "has this study, and all its trials have ended"
     return records, "has this study: a run would resume it"
 
 

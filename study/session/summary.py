@@ -9,9 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from refinevad.cli import FLOOR_OF, METRIC_NAMES
+from study.analysis.paired import OBJECTIVE, compared, values_of, variant_results
+from study.config.variants import VARIANT
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import StudyMeta, TrialRecord, best, digest
 from study.text import plain
+
+_BRIEFLY = {
+    "selected/test/auc": "test AUC",
+    "selected/test/ano_auc": "AnoAUC",
+    "selected/test/ap": "test AP",
+}
+"""Metrics of the table of variants, short enough for 80 columns."""
 
 
 def print_summary(
@@ -38,6 +47,8 @@ def print_summary(
         console.print("synthetic data: these numbers say nothing about real videos", style="yellow")
     if winner is None:
         console.print("no trial has a result yet")
+    elif VARIANT in winner.params:
+        _print_variants(console, ended, meta)
     else:
         console.print(
             f"best trial [bold]{winner.number}[/]: {meta.metric} on {meta.split} = "
@@ -56,6 +67,28 @@ def print_summary(
     note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
     console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
     console.print(f"ledger {folder}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _print_variants(console: Console, ended: Sequence[TrialRecord], meta: StudyMeta) -> None:
+    """Means over seeds, one row per variant: the best single trial would be the luckiest seed."""
+    in_order = sorted(ended, key=lambda record: record.number)
+    variants = list(dict.fromkeys(str(record.params[VARIANT]) for record in in_order))
+    what = f"{meta.metric} on {meta.split}"
+    columns = {OBJECTIVE: what} | _BRIEFLY
+    found = {key: values_of(in_order, variants, key) for key in columns}
+    columns = {key: name for key, name in columns.items() if any(found[key].values())}
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    table.add_column("mean over seeds", no_wrap=True)
+    table.add_column("seeds", justify="right")
+    for name in columns.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for variant in variants:
+        cells = [list(found[key][variant].values()) for key in columns]
+        means = [f"{sum(cell) / len(cell):.4f}" if cell else "" for cell in cells]
+        table.add_row(variant, str(len(cells[0])), *means)
+    console.print(table)
+    results = variant_results(found[OBJECTIVE], variants[0])
+    console.print(compared(results, what, {}), highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:

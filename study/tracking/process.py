@@ -97,8 +97,10 @@ def publish_once(reader: LedgerReader, uri: str, *, rebuild: bool) -> str:
         )
         where = f"run `{start}`, open http://127.0.0.1:5000{publisher.page}"
     ended = sum(trial.ended for trial in reader.trials())
+    there = f"; the other {ended - count} were there already" if ended > count else ""
     return (
-        f"{reader.meta.name}: {done} of {ended} ended trials to {redact(uri)}\nTo view it: {where}"
+        f"{reader.meta.name}: {done} of {ended} ended trials to {redact(uri)}{there}"
+        f"\nTo view it: {where}"
     )
 
 

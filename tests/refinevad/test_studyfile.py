@@ -116,7 +116,7 @@ def test_a_wrong_override_names_the_flag(write: Write) -> None:
 
 def test_a_missing_file_offers_its_neighbour(write: Write) -> None:
     path = write(GOOD)
-    assert "did you mean `x.yaml`?" in refusal(path.with_name("xx.yaml"))
+    assert f"did you mean `{path}`?" in refusal(path.with_name("xx.yaml"))
 
 
 def test_a_file_without_data_or_that_is_no_mapping_is_refused(write: Write) -> None:
@@ -143,3 +143,25 @@ def test_searched_fields_are_those_that_nothing_sets(write: Write) -> None:
     assert searched_fields(path) == ["d_emb", "epochs"]
     assert searched_fields(path, ["train.epochs=3"]) == ["d_emb"]
     assert searched_fields(write(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("demo", "; did you mean `search_spaces/demo.yaml`?"),
+        ("own.yml", "; did you mean `search_spaces/own.yaml`?"),
+        ("mien.yaml", "; did you mean `mine.yaml`?"),
+        ("nothing.yaml", "; study files here: mine.yaml"),
+        ("serach/mine.yaml", "; there is no folder serach"),
+    ],
+)
+def test_a_missing_file_has_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search_spaces").mkdir()
+    for name in ("search_spaces/demo.yaml", "search_spaces/own.yaml", "mine.yaml", ".hidden.yaml"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError) as caught:
+        read_document(Path(asked))
+    assert str(caught.value) == f"{asked}: no such file{hint}"

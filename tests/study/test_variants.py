@@ -110,7 +110,13 @@ def test_the_digest_is_that_of_any_number_of_workers_and_sessions(
 
 
 def test_variants_are_run_proved_and_reported(variants_workspace: Workspace) -> None:
-    digest_of(variants_workspace.run("--workers", "1"))
+    done = variants_workspace.run("--workers", "1")
+    digest_of(done)
+    assert "mean over seeds" in done.stdout  # not one lucky seed
+    assert "over 2 seeds: " in done.stdout
+    fewer = variants_workspace.run("--workers", "1", "--set", "seeds=1")
+    assert fewer.returncode == 2
+    assert "give --set seeds=2 or more, or give the study a new name" in fewer.stderr
     proof = command(
         variants_workspace,
         "study.verify",
