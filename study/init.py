@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import shlex
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +31,12 @@ def main(argv: list[str]) -> None:
     print(f"written: {path}")
     if args.name == "own":
         print("next: put your paths into it, then")
+    elif missing := sorted(
+        set(re.findall(r"\$\{(\w+)\}", templates[args.name])) - os.environ.keys()
+    ):
+        print(f"next: set {', '.join(missing)} (the head of the file says to what), then")
+    else:
+        print("next:")
     command = shlex.join(["python", "-m", "study.run", "--space", str(path)])
     print(f"  {command} --dry-run   # checks everything, starts nothing")
     print(f"  {command}")

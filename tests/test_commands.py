@@ -86,6 +86,17 @@ def test_init_writes_the_shipped_file(
     init([path.stem, "--out", str(target), "--force"])
 
 
+def test_init_names_the_variable_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("UCF_ROOT", raising=False)
+    init(["ucf", "--out", str(tmp_path / "a.yaml")])
+    assert "next: set UCF_ROOT (the head of the file" in capsys.readouterr().out
+    monkeypatch.setenv("UCF_ROOT", str(tmp_path))
+    init(["ucf", "--out", str(tmp_path / "b.yaml")])
+    assert "set UCF_ROOT" not in capsys.readouterr().out
+
+
 def test_init_knows_the_files_of_the_repository() -> None:
     assert list(study_files()) == [path.stem for path in SHIPPED]
     assert {"demo", "xd", "ucf", "own"} <= set(study_files())
