@@ -107,6 +107,8 @@ def _run_trial(
     while not interrupt.requested:
         try:
             runner = runner or TrialRunner(runs, spec)
+            if time.monotonic() >= deadline:
+                return TimeoutError(f"longer than {timeout:g} s")
             runner.advance()
             if runner.done:
                 return runner.outcome()
@@ -114,7 +116,5 @@ def _run_trial(
             raise
         except Exception as error:
             return error
-        if time.monotonic() >= deadline:
-            return TimeoutError(f"longer than {timeout:g} s")
         source.progressed(spec.number, runner.epoch, runner.best)
     return None
