@@ -1,8 +1,8 @@
 """Scoring a whole test set: batched at 32 segments, against one video at a time.
 
 ``python benchmarks/bench_scoring.py [--width 384]``: 290 test videos with the lengths of a
-surveillance test set, scored by ``refinevad.scoring`` and, as the peers do, one video at a time
-at full length with the scores repeated sixteen times for the metric. Needs torch alone.
+surveillance test set, scored by ``refinevad.evaluation.scores`` and, as the peers do, one video at
+a time at full length with the scores repeated sixteen times for the metric. Needs torch alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from made_data import make_store
 from plain import PlainRefineVAD
 from sklearn.metrics import roc_auc_score
 
-from refinevad.evaluation.scores import score_test
+from refinevad.evaluation.scores import Length, score_test
 from refinevad.evaluation.splits import test_metrics
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.model import RefineVAD
@@ -39,8 +39,8 @@ def main() -> None:
         plain = PlainRefineVAD(args.width, args.width, len(store.categories)).eval()
         test = store.test
 
-        def ours(length: str) -> None:
-            test_metrics(score_test(model, store, length=length), store)  # type: ignore[arg-type]
+        def ours(length: Length) -> None:
+            test_metrics(score_test(model, store, length=length), store)
 
         @torch.no_grad()
         def peers() -> None:

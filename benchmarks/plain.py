@@ -25,7 +25,7 @@ def loop_shift(x: Tensor, rate: Tensor, groups: int) -> Tensor:
 
 
 class PlainRefineVAD(nn.Module):
-    """The same method as ``refinevad.model.RefineVAD``, in the obvious way."""
+    """The same method as ``refinevad.models.refinevad.model.RefineVAD``, in the obvious way."""
 
     def __init__(self, d_in: int, d: int, categories: int, d_proj: int = 256, d_emb: int = 256):
         super().__init__()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from refinevad.config.layouts import layouts_table
+from study.config.samplers import samplers_table
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from refinevad.config.layouts import layouts_table  # noqa: E402
-from study.config.samplers import samplers_table  # noqa: E402
-
 TABLES = {
     ROOT / "docs" / "data.md": {"layouts": layouts_table},
     ROOT / "docs" / "study.md": {"samplers": samplers_table},

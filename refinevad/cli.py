@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from refinevad import __version__
 from refinevad.config.training import Runtime
-from refinevad.errors import InputError, Stopped
+from refinevad.errors import InputError, Stopped, nearest
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -105,8 +105,6 @@ def umbrella(name: str, package: str, commands: Mapping[str, str], argv: list[st
         parser.print_help()
         return 0
     if args.command not in commands:
-        from refinevad.config.document import nearest
-
         raise InputError(f"no command {args.command!r}{nearest(args.command, commands)}")
     status: int | None = import_module(f"{package}.{args.command}").main(args.rest)
     return status
@@ -172,7 +170,12 @@ METRIC_NAMES = {
 """Metric -> title, in the order of tables."""
 
 
+SHORT_NAMES = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}
+"""Metric -> title, where a table has many columns."""
+
+
 FLOOR_OF = {"test/auc": "floor/auc", "test/ap": "floor/ap"}
+"""Metric -> the same metric of the video-label baseline."""
 
 
 SYNTHETIC = "SYNTHETIC DATA: generated, not real videos"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+_MANY = 15
+"""More names than this are not listed in a message."""
+
 
 class InputError(Exception):
     """Something the user gave is wrong: a file, a key, a flag, an environment variable.
@@ -26,3 +32,20 @@ def list_offenders(offenders: list[str], *, shown: int = 10) -> str:
     if len(offenders) > shown:
         lines.append(f"  … and {len(offenders) - shown} more")
     return "\n".join(lines)
+
+
+def nearest(name: object, known: Iterable[object], *, listed: str = "") -> str:
+    """A hint for a name that is not known, to be put behind the message.
+
+    Args:
+        name: The name that was given.
+        known: The names that there are.
+        listed: What lists them, said where they are many; default: the first of them are named.
+    """
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    if len(names) > _MANY:
+        return f"; {listed}" if listed else f"; known: {', '.join(names[:_MANY])}, …"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -39,13 +39,7 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         help="MLflow server or database, or none (default: $MLFLOW_TRACKING_URI, else "
         "sqlite:///mlflow.db, which a bare `mlflow ui` shows)",
     )
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="folder of all studies (default: runs)",
-    )
+    add_runs_argument(parser)
     cli.add_stores_argument(parser)
 
 

@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from refinevad.errors import InputError
+from refinevad.errors import InputError, nearest
 
 Location = tuple[str | int, ...]
 SectionT = TypeVar("SectionT", bound=BaseModel)
@@ -217,25 +217,19 @@ def apply_overrides(
             homes = [name for name, model in sections.items() if key in model.model_fields]
             if len(homes) != 1:
                 known = [f for model in sections.values() for f in model.model_fields]
-                hint = nearest(key, known) if not homes else f"; say {homes[0]}.{key}"
+                hint = nearest_key(key, known) if not homes else f"; say {homes[0]}.{key}"
                 raise InputError(f"{origin}: unknown key {key!r}{hint}")
             location = [homes[0], key]
         elif location[0] not in (*sections, *whole):
             raise InputError(
-                f"{origin}: unknown section{nearest(location[0], (*sections, *whole))}"
+                f"{origin}: unknown section{nearest_key(location[0], (*sections, *whole))}"
             )
         document.override(location, parse_value(value), origin)
 
 
-def nearest(name: object, known: Iterable[object]) -> str:
-    """A hint: ``; did you mean `x`?`` for a close name, else the known names or where they are."""
-    names = [str(k) for k in known]
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    if len(names) > 15:
-        return "; `python -m refinevad.train --help` lists the keys"
-    return f"; known: {', '.join(names)}" if names else ""
+def nearest_key(name: object, known: Iterable[object]) -> str:
+    """As `nearest`, for a key of the study file: the help lists them where there are many."""
+    return nearest(name, known, listed="`python -m refinevad.train --help` lists the keys")
 
 
 def _dotted(location: Sequence[str | int]) -> str:
@@ -346,7 +340,7 @@ def _problem(
 ) -> str:
     kind, found = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        return f"unknown key{nearest(location[-1], _fields_at(model, sections, location[:-1]))}"
+        return f"unknown key{nearest_key(location[-1], _fields_at(model, sections, location[:-1]))}"
     if kind == "missing":
         return "is missing"
     if kind == "value_error":

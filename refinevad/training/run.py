@@ -60,8 +60,8 @@ class TrainingRun:
         *,
         seed: int,
         split_seed: int,
-        objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008  (immutable)
-        runtime: Runtime = Runtime(),  # noqa: B008
+        objective: ObjectiveConfig = ObjectiveConfig(),
+        runtime: Runtime = Runtime(),
         stopping_curve: Sequence[float] | None = None,
         warmup_epochs: int = 0,
         frozen_from: Detector | None = None,
@@ -228,8 +228,8 @@ def start_run(
     *,
     seed: int,
     split_seed: int,
-    objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008
-    runtime: Runtime = Runtime(),  # noqa: B008
+    objective: ObjectiveConfig = ObjectiveConfig(),
+    runtime: Runtime = Runtime(),
     stopping_curve: Sequence[float] | None = None,
     warmup_epochs: int = 0,
     frozen_from: Detector | None = None,
@@ -258,8 +258,8 @@ def train(
     *,
     seed: int,
     split_seed: int,
-    objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008
-    runtime: Runtime = Runtime(),  # noqa: B008
+    objective: ObjectiveConfig = ObjectiveConfig(),
+    runtime: Runtime = Runtime(),
     stopping_curve: Sequence[float] | None = None,
     warmup_epochs: int = 0,
     on_epoch: Callable[[EpochRecord], None] | None = None,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from refinevad.config.detector import DetectorConfig
-from refinevad.config.document import Document, nearest, read_document, validate
+from refinevad.config.document import Document, nearest_key, read_document, validate
 from refinevad.config.section import Section
 from refinevad.config.training import TrainConfig
 from refinevad.run_config import read_with_overrides
@@ -86,7 +86,7 @@ def _check_space(document: Document, study: StudyFile) -> None:
         if name not in fields:
             if model.fitted and name in TrainConfig.model_fields:
                 raise document.error(place, _not_trained(study.model.name))
-            raise document.error(place, f"unknown hyperparameter{nearest(name, fields)}")
+            raise document.error(place, f"unknown hyperparameter{nearest_key(name, fields)}")
         for section in ("model", "train"):
             if name in (document.data.get(section) or {}):
                 both = f"both searched here and fixed in `{section}`; remove one"
@@ -126,7 +126,7 @@ def _check_variants(document: Document, study: StudyFile) -> None:
                 _check_start(document, study, place, value)
                 continue
             if name not in fields or name == "seed":
-                hint = nearest(name, [*fields, START, "name"])
+                hint = nearest_key(name, [*fields, START, "name"])
                 if name == "seed":
                     hint = "; seeds are the variants' own"
                 elif model.fitted and name in TrainConfig.model_fields:

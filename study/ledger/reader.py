@@ -9,8 +9,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial
 from pydantic import TypeAdapter
 
-from refinevad.config.document import nearest
-from refinevad.errors import InputError
+from refinevad.errors import InputError, nearest
 from study.ledger.journal import (
     JOURNAL,
     reading_journal,

@@ -18,7 +18,7 @@ PAPER_PARAMETERS = {"motar": 11.03, "mtn": 14.17, "lgt": 18.63}
 _BATCH = 64
 
 
-def complexity_card(config: RefineVADConfig = RefineVADConfig()) -> Card:  # noqa: B008  (immutable)
+def complexity_card(config: RefineVADConfig = RefineVADConfig()) -> Card:
     """Measures the three modules side by side on this machine."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modules = temporal_modules(config)
