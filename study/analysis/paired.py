@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t
 
+from refinevad.cli import FLOOR_OF
 from study.analysis.estimate import Estimate
 from study.config.variants import REPLICATE, VARIANT
 from study.ledger.records import TrialRecord
@@ -100,14 +101,53 @@ def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, st
         up = r.difference is not None and r.difference.value > 0
         verb = "cannot be distinguished from" if not r.apart else "above" if up else "below"
         groups[verb].append(f"{names.get(r.name, r.name)} ({signed(r.difference)})")
-    parts = [
-        f"{', '.join(listed)} {verb if verb.startswith('cannot') else f'lies {verb}'} {called}"
-        if len(listed) == 1
-        else f"{', '.join(listed)} {verb if verb.startswith('cannot') else f'lie {verb}'} {called}"
-        for verb, listed in groups.items()
-        if listed
-    ]
-    return f"{what[:1].upper()}{what[1:]} over {pairs} seeds: {'; '.join(parts)}."
+    return f"{what[:1].upper()}{what[1:]} over {pairs} seeds: {_sentence(groups, called)}."
+
+
+def beside_baseline(
+    results: Sequence[VariantResult], baseline: float, what: str, names: Mapping[str, str]
+) -> str:
+    """A sentence that states which variants the video-label baseline beats; empty where no variant
+    has two seeds, because one value has no interval.
+
+    Args:
+        results: Results in any order.
+        baseline: The baseline's value: one number, without an interval.
+        what: Name of the metric.
+        names: Variant -> its title.
+    """
+    groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be distinguished from": []}
+    for r in results:
+        if len(r.values) >= 2:
+            above, below = r.mean.low > baseline, r.mean.high < baseline
+            verb = "above" if above else "below" if below else "cannot be distinguished from"
+            groups[verb].append(names.get(r.name, r.name))
+    said = _sentence(groups, "it")
+    if not said:
+        return ""
+    return f"{what[:1].upper()}{what[1:]} beside the video-label baseline ({baseline:.4f}): {said}."
+
+
+def baselines_of(records: Sequence[TrialRecord], metrics: Iterable[str]) -> dict[str, float]:
+    """Metric -> value of the video-label baseline, for those of ``metrics`` that have one."""
+    floors = {f"selected/{key}": f"selected/{floor}" for key, floor in FLOOR_OF.items()}
+    found = {}
+    for metric in metrics:
+        for record in records:
+            if metric in floors and floors[metric] in record.metrics:
+                found[metric] = record.metrics[floors[metric]]
+                break
+    return found
+
+
+def _sentence(groups: Mapping[str, Sequence[str]], whom: str) -> str:
+    """``a, b lie above whom; c cannot be distinguished from whom``."""
+    parts = []
+    for verb, listed in groups.items():
+        lies = "" if verb.startswith("cannot") else "lies " if len(listed) == 1 else "lie "
+        if listed:
+            parts.append(f"{', '.join(listed)} {lies}{verb} {whom}")
+    return "; ".join(parts)
 
 
 def signed(estimate: Estimate | None) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pandas as pd
 
-from refinevad.cli import FLOOR_OF, METRIC_NAMES
+from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
 from study.config.samplers import SAMPLERS
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import TrialRecord, best, digest
@@ -18,7 +18,6 @@ from study.reporting.card import Card
 from study.text import clock
 
 _SHOWN = 10
-_BRIEFLY = {"test/auc": "test AUC", "test/ano_auc": "AnoAUC", "test/ap": "test AP"}
 
 
 def lead(view: StudyView) -> str:
@@ -96,7 +95,7 @@ def best_card(view: StudyView) -> Card:
         row: dict[str, object] = {"trial": record.number, view.objective: record.objective}
         row |= {
             name: record.metrics[f"selected/{key}"]
-            for key, name in _BRIEFLY.items()
+            for key, name in SHORT_NAMES.items()
             if f"selected/{key}" in record.metrics
         }
         row |= {"epoch": record.selected_epoch} | {n: short(v) for n, v in record.params.items()}

@@ -10,6 +10,8 @@ from study.analysis.paired import (
     OBJECTIVE,
     Values,
     VariantResult,
+    baselines_of,
+    beside_baseline,
     compared,
     interval,
     signed,
@@ -25,7 +27,6 @@ _FRAME = {
     "selected/test/ano_auc": "test AnoAUC",
     "selected/test/ap": "test AP",
 }
-_FLOORS = {"selected/test/auc": "selected/floor/auc", "selected/test/ap": "selected/floor/ap"}
 
 
 def shown_metrics(view: StudyView) -> dict[str, str]:
@@ -77,6 +78,15 @@ def variants_card(
     table = _table(results, metrics, head, names, paper or {})
     seeds = max((len(r.values) for r in results[head]), default=0)
     text = compared(results[head], metrics[head], names)
+    baselines = baselines_of(view.ended, metrics)
+    if marks is None and head in baselines:
+        beside = beside_baseline(results[head], baselines[head], metrics[head], names)
+        text = f"{text} {beside}".rstrip()
+    others = [
+        compared(results[key], label, names)
+        for key, label in metrics.items()
+        if key != head and any(result.apart for result in results[key])
+    ]
     return Card(
         title,
         text,
@@ -84,14 +94,16 @@ def variants_card(
         variants_picture(
             {label: results[key] for key, label in metrics.items()},
             names=names,
-            marks=_floors(view, metrics) if marks is None else marks,
+            marks={metrics[key]: value for key, value in baselines.items()}
+            if marks is None
+            else marks,
             mark=mark,
         ),
         f"Every seed as a point; means over up to {seeds} seeds with 95% intervals by Student's t. "
         f"{view.caption()}.",
         "Differences are paired: variants of one seed have the same random numbers and held-out "
         "videos. Intervals are per comparison, not corrected for their number, and do not cover "
-        f"another choice of held-out videos. {note}".strip(),
+        f"another choice of held-out videos. {' '.join([*others, note])}".strip(),
     )
 
 
@@ -116,15 +128,3 @@ def _table(
             row[column] = numbers.get(first.name)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _floors(view: StudyView, metrics: Mapping[str, str]) -> dict[str, float]:
-    for record in view.ended:
-        found = {
-            metrics[key]: record.metrics[floor]
-            for key, floor in _FLOORS.items()
-            if key in metrics and floor in record.metrics
-        }
-        if found:
-            return found
-    return {}

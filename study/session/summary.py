@@ -8,19 +8,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from refinevad.cli import FLOOR_OF, METRIC_NAMES
-from study.analysis.paired import OBJECTIVE, compared, values_of, variant_results
+from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
+from study.analysis.paired import (
+    OBJECTIVE,
+    baselines_of,
+    beside_baseline,
+    compared,
+    values_of,
+    variant_results,
+)
 from study.config.variants import VARIANT
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import StudyMeta, TrialRecord, best, digest
 from study.text import plain
-
-_BRIEFLY = {
-    "selected/test/auc": "test AUC",
-    "selected/test/ano_auc": "AnoAUC",
-    "selected/test/ap": "test AP",
-}
-"""Metrics of the table of variants, short enough for 80 columns."""
 
 
 def print_summary(
@@ -74,7 +74,7 @@ def _print_variants(console: Console, ended: Sequence[TrialRecord], meta: StudyM
     in_order = sorted(ended, key=lambda record: record.number)
     variants = list(dict.fromkeys(str(record.params[VARIANT]) for record in in_order))
     what = f"{meta.metric} on {meta.split}"
-    columns = {OBJECTIVE: what} | _BRIEFLY
+    columns = {OBJECTIVE: what} | {f"selected/{key}": n for key, n in SHORT_NAMES.items()}
     found = {key: values_of(in_order, variants, key) for key in columns}
     columns = {key: name for key, name in columns.items() if any(found[key].values())}
     table = Table(box=None, padding=(0, 2), show_edge=False)
@@ -86,9 +86,20 @@ def _print_variants(console: Console, ended: Sequence[TrialRecord], meta: StudyM
         cells = [list(found[key][variant].values()) for key in columns]
         means = [f"{sum(cell) / len(cell):.4f}" if cell else "" for cell in cells]
         table.add_row(variant, str(len(cells[0])), *means)
+    baselines = baselines_of(ended, columns)
+    if baselines:
+        known = [f"{baselines[key]:.4f}" if key in baselines else "" for key in columns]
+        table.add_row("video-label baseline", "", *known, style="dim")
     console.print(table)
-    results = variant_results(found[OBJECTIVE], variants[0])
-    console.print(compared(results, what, {}), highlight=False, markup=False, soft_wrap=True)
+    said = [compared(variant_results(found[OBJECTIVE], variants[0]), what, {})]
+    for key, baseline in baselines.items():
+        results = variant_results(found[key], variants[0])
+        if sentence := beside_baseline(results, baseline, columns[key], {}):
+            said.append(sentence)
+    if baselines:
+        said.append("video-label baseline: a scorer that knows only whether a video is abnormal")
+    for sentence in said:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:

@@ -114,6 +114,7 @@ def test_variants_are_run_proved_and_reported(variants_workspace: Workspace) -> 
     digest_of(done)
     assert "mean over seeds" in done.stdout  # not one lucky seed
     assert "over 2 seeds: " in done.stdout
+    assert "Test AUC beside the video-label baseline (" in done.stdout
     fewer = variants_workspace.run("--workers", "1", "--set", "seeds=1")
     assert fewer.returncode == 2
     assert "give --set seeds=2 or more, or give the study a new name" in fewer.stderr
@@ -132,6 +133,7 @@ def test_variants_are_run_proved_and_reported(variants_workspace: Workspace) -> 
     assert report.returncode == 0, report.stderr
     page = (variants_workspace.study / "report.html").read_text()
     assert "Variants compared" in page
+    assert "beside the video-label baseline (" in page
     assert "3 variants, 2 seeds each" in page
     refused = command(variants_workspace, "study.importance", "--study", "small")
     assert refused.returncode == 2

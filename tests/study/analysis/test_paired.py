@@ -7,7 +7,15 @@ import math
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from study.analysis.paired import OBJECTIVE, compared, t_interval, values_of, variant_results
+from study.analysis.paired import (
+    OBJECTIVE,
+    baselines_of,
+    beside_baseline,
+    compared,
+    t_interval,
+    values_of,
+    variant_results,
+)
 from study.ledger.records import TrialRecord, TrialResult
 
 
@@ -77,3 +85,31 @@ def test_what_may_be_said() -> None:
     assert "no two variants" in compared(
         variant_results({"base": {0: 0.5}}, "base"), "test AUC", {}
     )
+
+
+def test_the_baseline_that_knows_only_the_videos_label_is_said_to_win() -> None:
+    values = {
+        "good": {0: 0.90, 1: 0.91},
+        "fine": {0: 0.92, 1: 0.93},
+        "bad": {0: 0.48, 1: 0.49},
+        "wide": {0: 0.70, 1: 0.90},
+        "single": {0: 0.10},
+    }
+    results = variant_results(values, "good")
+    assert beside_baseline(results, 0.8, "test AUC", {"bad": "the bad one"}) == (
+        "Test AUC beside the video-label baseline (0.8000): good, fine lie above it; the bad one "
+        "lies below it; wide cannot be distinguished from it."
+    )
+    assert beside_baseline(variant_results({"a": {0: 0.9}}, "a"), 0.8, "test AUC", {}) == ""
+
+
+def test_the_baselines_are_those_of_the_same_metric() -> None:
+    first = trial(0, "a", 0, None)
+    second = TrialRecord(1, "x/1", {"arm": "a", "replicate": 1}, 0, "RUNNING").with_result(
+        TrialResult("COMPLETE", 0.9, metrics={"selected/floor/auc": 0.7, "selected/floor/ap": 0.2})
+    )
+    asked = ["selected/test/ap", "selected/test/ano_auc", OBJECTIVE, "selected/test/auc"]
+    assert baselines_of([first, second], asked) == {
+        "selected/test/ap": 0.2, "selected/test/auc": 0.7,
+    }  # fmt: skip
+    assert baselines_of([first], asked) == {}
