@@ -84,6 +84,23 @@ def test_a_study_in_this_process_has_the_digest_of_the_command(
     assert study.run_study(study.load_study_file(space), **options).digest == undisturbed.digest
 
 
+def test_a_study_leaves_the_callers_torch_as_it_was(
+    space: Path, tmp_path: Path, stores: Path
+) -> None:
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        torch.set_num_threads(2)  # a trial has one
+        torch.use_deterministic_algorithms(False)  # a trial has them
+        study.run_study(
+            space, ["study.trials=1"], runs=tmp_path / "runs", stores=stores, quiet=True
+        )
+        assert torch.get_num_threads() == 2
+        assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
 def test_a_study_is_opened_as_tables_and_pictures(
     calm: Workspace, undisturbed: Undisturbed
 ) -> None:

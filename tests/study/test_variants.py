@@ -16,7 +16,9 @@ from refinevad.errors import InputError
 from refinevad.run_config import searched_fields
 from study.config.load import load_study
 from study.config.study_file import StudyFile
-from study.ledger.study import read_study
+from study.ledger.records import StudyMeta, TrialRecord, TrialResult
+from study.ledger.study import StudyView, read_study
+from study.reporting.variants import variants_card
 from study.search.proposal import ordered_search, propose
 from study.search.variants import VariantSearch
 from study.session.variants import comparison_study
@@ -380,3 +382,37 @@ def test_a_section_that_is_none_is_named_by_every_reader(tmp_path: Path, section
     if name == "execution":
         with pytest.raises(InputError, match="execution: found 5"):
             comparison_study(path, [], name="new", variants={"one": {}}, seeds=1)
+
+
+def test_the_card_names_other_metrics_that_differ_and_the_baseline() -> None:
+    """Equal in AP, the headline; apart in AnoAUC; below a baseline that knows the video's label."""
+    file = StudyFile.model_validate(
+        {
+            "study": {"name": "x"}, "data": {"synthetic": "xd-like"}, "model": {"d_model": 64},
+            "variants": {"a": {}, "b": {"d_proj": 8}}, "seeds": 3,
+        }
+    )  # fmt: skip
+    records = []
+    for number in range(6):
+        variant, replicate = "ab"[number % 2], number // 2
+        metrics = {
+            "selected/test/ap": 0.30 + 0.01 * replicate,
+            "selected/test/ano_auc": 0.60 + 0.001 * number + (0.1 if variant == "b" else 0.0),
+            "selected/test/auc": 0.90,
+            "selected/floor/ap": 0.50,
+            "selected/floor/auc": 0.80,
+        }
+        params = {"arm": variant, "replicate": replicate}
+        record = TrialRecord(number, f"x/{number}", params, 0, "RUNNING")
+        records.append(record.with_result(TrialResult("COMPLETE", 0.9, metrics=metrics)))
+    meta = StudyMeta(
+        name="x", uid="u", hash="h", config=file.model_dump(mode="json"),
+        determinants=file.determinants(), fingerprint="f", metric="ap", split="val", created=0.0,
+        git_commit=None, versions={}, trials=6,
+    )  # fmt: skip
+    card = variants_card(StudyView(Path("runs/x"), meta, file, records))
+    assert card.finding.startswith("Test AP over 3 seeds: b (+0.0000 [")
+    beside = "Test AP beside the video-label baseline (0.5000): a, b lie below it."
+    assert card.finding.endswith(beside)
+    assert "Test AnoAUC over 3 seeds: b (+0.1010 [" in card.note
+    assert "Test AUC over" not in card.note, "no difference there"

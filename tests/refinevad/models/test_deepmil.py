@@ -118,3 +118,23 @@ def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
 def test_the_cross_entropy_of_bags_is_clamped() -> None:
     loss = bag_cross_entropy(torch.tensor([0.0, 1.0]), torch.tensor([True, False]))
     assert loss.item() == pytest.approx(-math.log(1e-6), rel=1e-3)
+
+
+@pytest.mark.parametrize("fine_grained", [False, True])
+def test_dropout_follows_both_hidden_layers(fine_grained: bool) -> None:
+    """With weights of one, what is dropped is seen: a unit is 0, or 1 / (1 - p) times itself."""
+    model = DeepMIL(
+        DeepMILConfig(dropout=0.6, fine_grained=fine_grained), task({"visual": 4}, 3)
+    ).train()
+    torch.manual_seed(0)
+    seen = []
+    for layer in model.body:
+        if isinstance(layer, torch.nn.Dropout):
+            layer.register_forward_hook(lambda _, given, out: seen.append((given[0], out)))
+    model(torch.rand(8, 32, 4))
+    assert [given.shape[-1] for given, _ in seen] == [512, 32]
+    for given, out in seen:
+        alive = given != 0
+        kept = (out != 0)[alive]
+        assert kept.float().mean().item() == pytest.approx(0.4, abs=0.03)
+        torch.testing.assert_close(out[alive][kept], given[alive][kept] / 0.4)

@@ -59,3 +59,15 @@ def test_a_certain_score_has_a_finite_loss() -> None:
     x[1, 0, 0] = 1e4
     losses = model.losses(Batch(x, torch.tensor([[True], [False]])))
     assert losses["loss"].item() == pytest.approx(-math.log(1e-6), rel=1e-3)
+
+
+@pytest.mark.parametrize(("top_k", "counted"), [(1, 1), (3, 3), (99, 40), (None, 40 // 16 + 1)])
+def test_a_video_is_judged_by_so_many_of_its_segments(top_k: int | None, counted: int) -> None:
+    x = torch.randn(2, 40, 2, generator=torch.Generator().manual_seed(0))
+    losses = by_hand(LinearConfig(top_k=top_k)).losses(Batch(x, torch.tensor([[True], [False]])))
+    best = []
+    for video in x.tolist():
+        scores = sorted((sigmoid(a - 2 * b + 0.5) for a, b in video), reverse=True)
+        best.append(sum(scores[:counted]) / counted)
+    expected = -(math.log(best[0]) + math.log(1 - best[1])) / 2
+    assert losses["bce"].item() == pytest.approx(expected, rel=1e-5)

@@ -28,11 +28,11 @@ def normal_videos(count: int = 10, crops: int = 2, length: int = 12) -> torch.Te
     return 3 + torch.randn(count, crops, length, WIDTH, generator=generator) * torch.arange(1, 7)
 
 
-def fitted(features: torch.Tensor, **knobs: Any) -> OneClassSVM:
+def fitted(features: torch.Tensor, seed: int = 0, **knobs: Any) -> OneClassSVM:
     model = OneClassSVM(OneClassSVMConfig.model_validate(knobs), task({"visual": WIDTH}, 2))
     count = len(features)
     split = Split(features, torch.arange(count), torch.zeros(count, 2, dtype=torch.bool))
-    model.fit(split, np.random.default_rng(0))
+    model.fit(split, np.random.default_rng(seed))
     return model.eval()
 
 
@@ -71,6 +71,17 @@ def test_a_feature_that_never_changes_and_more_components_than_there_are_do_no_h
 
 def test_only_so_many_segments_are_fitted() -> None:
     assert len(fitted(normal_videos(), segments=40, nu=0.5).support) <= 40
+
+
+def test_which_segments_are_fitted_is_drawn_by_the_seed_from_all_videos_and_crops() -> None:
+    features = normal_videos()
+    first, again, other = (fitted(features, seed=s, segments=40) for s in (1, 1, 2))
+    assert torch.equal(first.mean, again.mean)
+    assert not torch.equal(first.mean, other.mean)
+    rows = features.reshape(-1, WIDTH)  # 240 of them; all are drawn sooner or later
+    drawn = torch.stack([fitted(features, seed=s, segments=40).mean for s in range(30)])
+    error = drawn.mean(dim=0) - rows.mean(dim=0)
+    assert (error.abs() < 4 * rows.std(dim=0) / (40 * 30) ** 0.5).all()
 
 
 def test_without_normal_videos_it_says_so() -> None:
