@@ -24,8 +24,8 @@ study: $(READY)  ## set up, and run a small real study on the embedded synthetic
 test: $(READY)  ## set up, and run the linters and all tests (data sets: REFINEVAD_DATA=folder)
 	$(MAKE) --no-print-directory -j 2 lint pytest
 
-pytest: $(READY)  ## run all tests but the slow ones, two at once
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+pytest: $(READY)  ## run all tests but the slow ones, three at once
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 faults: $(READY)  ## kill, corrupt and fill everything a study stands on; writes benchmarks/results/faults.md
 	TEST_BACKEND=ray $(BIN)/python -m pytest tests/faults -m "slow or not slow" \

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         train_detector,
     )
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 """The one place of the version."""
 
 __all__ = [

@@ -6,6 +6,7 @@ Nothing here imports torch, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import sys
@@ -25,6 +26,9 @@ INTERRUPTED = 130
 
 def run(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:
     """Runs a command and exits: 0 success, 2 bad input (one line), 130 Ctrl-C, 1 failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a category may be 火灾, and a terminal ASCII
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main(sys.argv[1:] if argv is None else argv) or 0
         sys.stdout.flush()

@@ -7,14 +7,15 @@ import csv
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refinevad import cli
 from refinevad.cli import add_runtime_arguments, make_folder, positive, runtime_of
-from refinevad.config.section import SNIPPET_FRAMES
+from refinevad.config.data import AnnotationStyle, AnnotationTimes
+from refinevad.config.section import MOST_SNIPPET_FRAMES, SNIPPET_FRAMES
 from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.data.npy_file import BadFile, crop_axes, inspect
 from refinevad.errors import InputError
@@ -38,7 +39,8 @@ def main(argv: list[str]) -> None:
     args = parser().parse_args(argv)
     runtime = runtime_of(args)
     video = args.features.stem
-    events = _events(args.annotations, video) if args.annotations else None
+    times = AnnotationTimes(args.annotation_style, args.fps)
+    events = _events(args.annotations, video, times) if args.annotations else None
 
     from refinevad.evaluation.scores import score_video
     from refinevad.figures import save_png, score_curve
@@ -56,8 +58,9 @@ def main(argv: list[str]) -> None:
         length=_length(args, meta),
     )
     out = make_folder(args.out)
-    seconds = SNIPPET_FRAMES / args.fps
-    _write_csv(out / f"{video}.csv", scores, args.fps)
+    frames = _snippet_frames(args.checkpoint, meta)
+    seconds = frames / args.fps
+    _write_csv(out / f"{video}.csv", scores, args.fps, frames)
     categories = _categories(probs, meta)
     figure = score_curve(
         scores,
@@ -74,7 +77,7 @@ def main(argv: list[str]) -> None:
         print(categories)
     print(f"highest score {scores[peak]:.3f} at {peak * seconds:.1f} s, mean {scores.mean():.3f}")
     if events:
-        print(f"AUC inside the video, against its annotation: {_auc(scores, events)}")
+        print(f"AUC inside the video, against its annotation: {_auc(scores, events, frames)}")
     print(f"written: {out / video}.csv, {out / video}.png")
 
 
@@ -91,8 +94,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=cli.program("refinevad.score"),
-        description="Scores one video from its features: a CSV with a row per snippet of "
-        f"{SNIPPET_FRAMES} frames, and a picture of the curve.",
+        description="Scores one video from its features: a CSV with a row per snippet, and "
+        "a picture of the curve.",
     )
     parser.add_argument(
         "--checkpoint",
@@ -121,6 +124,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="temporal annotations (UCF-Crime or XD-Violence format); the video is looked up by "
         "the features' file name, and its events are shaded in the picture",
+    )
+    parser.add_argument(
+        "--annotation-style",
+        choices=get_args(AnnotationStyle),
+        default="frames",
+        help="what the numbers of the annotations are, as data.annotation_style (default: frames)",
     )
     parser.add_argument(
         "--fps", type=_fps, default=30.0, help="frames per second of the video (default: 30)"
@@ -164,6 +173,16 @@ def _segments(path: Path, meta: Meta) -> int:
     if type(segments) is not int or not 0 < segments <= MOST_SEGMENTS:
         raise InputError(f"{path}: its header says segments = {segments!r:.40}; give --segments")
     return segments
+
+
+def _snippet_frames(path: Path, meta: Meta) -> int:
+    """Frames of a snippet in training."""
+    frames = meta.extra.get("snippet_frames", SNIPPET_FRAMES)
+    if type(frames) is not int or not 0 < frames <= MOST_SNIPPET_FRAMES:
+        raise InputError(
+            f"{path}: its header says snippet_frames = {frames!r:.40}; expected 1 to 255"
+        )
+    return frames
 
 
 def _length(args: argparse.Namespace, meta: Meta) -> Length:
@@ -223,11 +242,13 @@ def _read(path: Path) -> Array:
         raise InputError(f"{error.offender}: {error.problem}") from None
 
 
-def _events(path: Path, video: str) -> list[Event]:
-    annotations = read_annotations(path)
-    for name in (video, _EXTRACTION.sub("", video)):
-        if name in annotations.events:
-            return annotations.events[name]
+def _events(path: Path, video: str, times: AnnotationTimes) -> list[Event]:
+    names = (video, _EXTRACTION.sub("", video))
+    annotations = read_annotations(path, times, known=names)
+    by_stem = {name.rpartition("/")[2]: events for name, events in annotations.events.items()}
+    for name in names:
+        if name in by_stem:
+            return by_stem[name]
     if annotations.lists_normal:
         raise InputError(
             f"{path} has no line for {video}; name the features after the video, or omit "
@@ -236,20 +257,20 @@ def _events(path: Path, video: str) -> list[Event]:
     return []  # XD-Violence: only abnormal videos are listed
 
 
-def _auc(scores: Array, events: list[Event]) -> str:
+def _auc(scores: Array, events: list[Event], frames: int) -> str:
     from refinevad.evaluation.metrics import weighted_auc
 
-    positive_frames = truth(events, len(scores)).astype(np.int64)
-    value = weighted_auc(scores, positive_frames, SNIPPET_FRAMES - positive_frames)
+    positive_frames = truth(events, len(scores), frames).astype(np.int64)
+    value = weighted_auc(scores, positive_frames, frames - positive_frames)
     return "undefined (every frame is annotated)" if math.isnan(value) else f"{value:.3f}"
 
 
-def _write_csv(path: Path, scores: Array, fps: float) -> None:
+def _write_csv(path: Path, scores: Array, fps: float, frames: int) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["snippet", "start_frame", "end_frame", "start_s", "end_s", "score"])
         for index, score in enumerate(scores.tolist()):
-            start, end = SNIPPET_FRAMES * index, SNIPPET_FRAMES * (index + 1)
+            start, end = frames * index, frames * (index + 1)
             times = [f"{start / fps:.3f}", f"{end / fps:.3f}"]
             writer.writerow([index, start, end, *times, f"{score:.6f}"])
 

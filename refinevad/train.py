@@ -57,6 +57,8 @@ def main(argv: list[str]) -> int:
     store = prepare(config.data, args.stores)
 
     from refinevad.models.registry import detector_class
+    from refinevad.training.judge import training_videos
+    from refinevad.training.monitor import few_steps
     from refinevad.training.run import train
 
     seed = DEFAULT_SEED if config.train.seed is None else config.train.seed
@@ -64,6 +66,11 @@ def main(argv: list[str]) -> int:
     started = time.perf_counter()
     losses = detector_class(config.model.name).loss_names
     epochs = 1 if config.model.fitted else config.train.epochs
+    if not config.model.fitted:
+        chosen = training_videos(store, config.data, objective, split_seed)[0]
+        note = few_steps(store.train.labels[chosen], config.train.batch_size, epochs)
+        if note:
+            print(f"note: {note}", file=sys.stderr)
     with _progress(epochs, losses, f"{objective.split}/{objective.metric}") as on_epoch:
         result = train(
             store,
@@ -272,6 +279,8 @@ def _label(objective: ObjectiveConfig) -> str:
 
 
 def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult) -> str:
+    from refinevad.training.monitor import core_sentence, warnings_of
+
     selected, last = result.selected, result.last
     rows = [
         [title, number(selected[name]), number(last[name]), _floor(selected, name)]
@@ -290,12 +299,14 @@ def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult
         table(header, rows),
         f"epoch {result.selected_epoch}: {how}, by {args.metric}. video-label baseline: a scorer "
         "that knows only whether the video is abnormal.",
+        *([core_sentence(selected) + "."] if core_sentence(selected) else []),
+        *(f"warning: {text}." for text in warnings_of(selected)),
         "",
         f"written to {out}: checkpoint.safetensors, metrics.json, curve.csv, training.png",
         "next:",
         "  " + shlex.join(["python", "-m", "refinevad.evaluate", *_same_data(args, out)]),
         f"  python -m refinevad.score --checkpoint {shlex.quote(str(out / WEIGHTS))} "
-        "--features VIDEO.npy" + (" --text CAPTIONS.npy" if "text" in store.widths else ""),
+        "--features VIDEO.npy" + (" --text CAPTIONS.npy" if len(store.widths) > 1 else ""),
     ]
     return "\n".join(lines)
 

@@ -39,6 +39,12 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         help="MLflow server or database, or none (default: $MLFLOW_TRACKING_URI, else "
         "sqlite:///mlflow.db, which a bare `mlflow ui` shows)",
     )
+    parser.add_argument(
+        "--no-baselines",
+        action="store_false",
+        dest="baselines",
+        help="leave out the baselines that are computed when the study ends (docs/tables.md)",
+    )
     add_runs_argument(parser)
     cli.add_stores_argument(parser)
 

@@ -99,10 +99,13 @@ def _importances(console: Console, view: StudyView, bootstraps: int) -> tuple[st
 
 
 def _show(console: Console, view: StudyView, uri: str) -> None:
+    from study.analysis.test_videos import read_test_videos
+    from study.ledger.records import digest
     from study.tracking import TrackingUnavailable, redact, show_analysis
 
     try:
-        if show_analysis(view, uri, {}):
+        on_test = read_test_videos(view.folder, digest(view.records))
+        if show_analysis(view, uri, on_test.numbers() if on_test else {}):
             _say(console, f"added to the study's run in MLflow ({redact(uri)})")
     except TrackingUnavailable as error:
         print(f"MLflow cannot be reached at {redact(uri)}: {error}", file=sys.stderr)

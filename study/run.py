@@ -32,10 +32,12 @@ def main(argv: list[str]) -> int:
     file = load_study(args.space, [*args.set, *trials])
 
     from refinevad.data import prepare
+    from study.ledger.study import as_in_ledger
 
     store = prepare(file.data, args.stores)
     file.check_against(store.widths, args.space)
     folder = args.runs / file.study.name
+    file = as_in_ledger(file, folder)
     if args.dry_run:
         from study.backend import open_backend
         from study.session.dry_run import print_dry_run
@@ -48,7 +50,9 @@ def main(argv: list[str]) -> int:
     from study.ledger.records import best
     from study.session.session import SessionOptions, run_session
 
-    options = SessionOptions(folder, tracking_uri, args.workers, args.address, args.backend)
+    options = SessionOptions(
+        folder, tracking_uri, args.workers, args.address, args.backend, args.baselines
+    )
     try:
         outcome = run_session(file, store, options, console)
     except KeyboardInterrupt:  # before Ray had started: later ones end a session in order

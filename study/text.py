@@ -15,6 +15,11 @@ def plain(params: Params) -> str:
     )
 
 
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case; the others stay."""
+    return text[:1].upper() + text[1:]
+
+
 def clock(seconds: float) -> str:
     """``1:02:03`` or ``2:03``."""
     whole = round(seconds)

@@ -56,6 +56,7 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     from rich.console import Console
 
+    from study.ledger.records import ended_by_machine
     from study.ledger.study import read, recorded_file
     from study.verification.ledger import check_ledger
 
@@ -88,7 +89,7 @@ def main(argv: list[str]) -> int:
         report.line("skipped", "training", f"no trial was retrained ({why})")
     else:
         report.add(_training(report, file, store, records, folder, args.sample), others)
-    return _verdict(report, unended=meta.trials - ended)
+    return _verdict(report, unended=meta.trials - ended, outside=ended_by_machine(records))
 
 
 def _search(console: Console, file: StudyFile, records: list[TrialRecord]) -> Check:
@@ -127,13 +128,19 @@ def _table(folder: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
-def _verdict(report: _Report, *, unended: int) -> int:
+def _verdict(report: _Report, *, unended: int, outside: str) -> int:
     if report.differing:
         listed = ", ".join(f"{len(c.differences)} in {c.name}" for c in report.differing)
         report.say(f"NOT verified; differences: {listed}", style="bold red")
         return 1
     so_far = f" so far; {unended} trials have not ended" if unended > 0 else ""
     report.say(f"verified: all checks passed, no differences{so_far}", style="bold green")
+    if outside:
+        report.say(
+            f"but not reproducible: {outside}. Raise execution.trial_timeout, and run the study "
+            "under a new name",
+            style="yellow",
+        )
     return 0
 
 

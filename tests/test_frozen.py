@@ -17,15 +17,17 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from refinevad.config.training import ObjectiveConfig, Runtime
+from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
 from refinevad.evaluation.scores import score_video
 from refinevad.models import checkpoint
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.run_config import Config
 from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
 from refinevad.training.runtime import resolve_runtime
 from refinevad.training.zero_shot import ZeroShotRun
+from study.config.former import as_begun
 from study.config.load import load_study
 from tests.support.small_data import write_data
 from tests.support.workspace import REPOSITORY
@@ -50,14 +52,25 @@ def test_a_shipped_study_file_keeps_its_hash(
     for name, folder in (("UCF_ROOT", "/u"), ("XD_ROOT", "/x"), ("REFINEVAD_DATA", "/d")):
         monkeypatch.setenv(name, folder)
     file = load_study(REPOSITORY / "search_spaces" / case["file"], case["set"])
-    assert file.hash("f") == case["hash"]
+    assert as_begun(file, {}).hash("f") == case["hash"]
+    assert file.hash("f") != case["hash"]  # the defaults of version 0.5
 
 
 def config_of(run: Mapping[str, Any]) -> Config:
     """As version 0.3 wrote it: the losses stand in ``train``."""
     length = run.get("test_length", "segments")
     data = {"synthetic": "ucf-like", "segments": 8, "test_length": length}
-    return Config.model_validate({"data": data, "model": run["model"], "train": run["train"]})
+    model = {k: v for k, v in RefineVADConfig.former.items() if k not in run["train"]} | run[
+        "model"
+    ]
+    train = TrainConfig.former | run["train"]
+    return Config.model_validate({"data": data, "model": model, "train": train})
+
+
+def judged_by(metric: str = "ap", split: str = "val") -> ObjectiveConfig:
+    """The objective as version 0.3 had it."""
+    values = {**ObjectiveConfig.former, "metric": metric, "split": split}
+    return ObjectiveConfig.model_validate(values)
 
 
 def bits(values: Mapping[str, float]) -> dict[str, str]:
@@ -95,7 +108,7 @@ TRAINED = [name for name in frozen("runs.json")["runs"] if name not in ("frozen_
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_training_run_keeps_every_bit(name: str) -> None:
     run = frozen("runs.json")["runs"][name]
-    objective = ObjectiveConfig(metric="ap", split=run["split"])
+    objective = judged_by(split=run["split"])
     result = train(
         tiny_store(), config_of(run), seed=5, split_seed=11, objective=objective, runtime=FP32
     )
@@ -107,7 +120,7 @@ def test_a_run_with_frozen_categories_keeps_every_bit() -> None:
     source, _ = checkpoint.load(FROZEN / "checkpoint.safetensors")
     training = TrainingRun(
         tiny_store(seed=3), config_of(run), seed=6, split_seed=11, runtime=FP32,
-        frozen_from=source,
+        objective=judged_by(), frozen_from=source,
     )  # fmt: skip
     while not training.done:
         training.run_epoch()
@@ -119,7 +132,7 @@ def test_a_zero_shot_run_keeps_every_bit() -> None:
     source, meta = checkpoint.load(FROZEN / "checkpoint.safetensors")
     zero_shot = ZeroShotRun(
         tiny_store(seed=3), source, meta, config_of(run), split_seed=11,
-        objective=ObjectiveConfig(), runtime=FP32,
+        objective=judged_by(), runtime=FP32,
     )  # fmt: skip
     zero_shot.run_epoch()
     require_equal(zero_shot.result(), run)
@@ -188,7 +201,13 @@ def test_the_demo_study_keeps_its_digest(tmp_path: Path) -> None:
     if hardware["processor"] not in digests:
         pytest.skip(f"no digest is known of {hardware['processor']}")
     space = str(REPOSITORY / "search_spaces" / "demo.yaml")
+    former = (
+        *("objective.top_k=loss", "objective.monitor=false", "model.label_prototype=true"),
+        *("model.class_weights=none", "model.category_outputs=mean", "train.warmup_epochs=0"),
+    )  # lambda_cat is searched
+    settings = [word for setting in former for word in ("--set", setting)]
     printed = run_module(
-        tmp_path, "study.run", "--space", space, "--tracking-uri", "none", "--workers", "2"
-    )
+        tmp_path, "study.run", "--space", space, "--tracking-uri", "none", "--workers", "2",
+        *settings,
+    )  # fmt: skip
     assert f"digest {digests[hardware['processor']]}" in printed

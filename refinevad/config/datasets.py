@@ -17,13 +17,28 @@ from typing import Literal
 
 from refinevad.errors import InputError
 
-NORMAL = ("normal", "a")
-"""Spellings of "nothing happens", casefolded."""
+NORMAL_LABELS = (
+    *("Normal", "Normal_Videos", "Normal video", "Normal events", "Background", "None", "Negative"),
+    *("NonFight", "NoFight", "NonViolence", "NonViolent", "NoViolence", "NonAnomaly", "NoAnomaly"),
+    *("NonAnomalous", "NoEvent", "Nothing", "0", "正常", "정상"),
+)
+"""Labels of videos in which nothing happens, as lists spell them. XD-Violence's "A" is one in its
+own lists alone: elsewhere it may be a category."""
 
 
 def _plain(word: str) -> str:
     """Casefolded letters and digits: `Road_Accidents` and `Road accidents` are the same word."""
     return "".join(c for c in word.casefold() if c.isalnum())
+
+
+def is_normal(label: str, labels: Iterable[str] | None = None) -> bool:
+    """Whether a label says that nothing happens.
+
+    Args:
+        label: As a list spells it; case, blanks and punctuation do not matter.
+        labels: ``data.normal_labels``; None: the usual spellings.
+    """
+    return _plain(label) in map(_plain, NORMAL_LABELS if labels is None else labels)
 
 
 @dataclass(frozen=True)
@@ -34,11 +49,13 @@ class Taxonomy:
         name: What messages call the data set.
         categories: One name per category; normal is not among them.
         codes: Short spellings that lists use for the same categories, in the same order.
+        normal: Labels of normal videos.
     """
 
     name: str
     categories: tuple[str, ...]
     codes: tuple[str, ...] = ()
+    normal: tuple[str, ...] = NORMAL_LABELS
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,12 +78,14 @@ class Taxonomy:
         whole = _plain(label)
         if whole in self._index:
             return (self._index[whole],)
+        if is_normal(label, self.normal):
+            return ()
         indices = set()
         for part in label.split("-"):
             word = _plain(part)
             if word in self._index:
                 indices.add(self._index[word])
-            elif word not in NORMAL and part.strip() != "0":
+            elif not is_normal(part, self.normal) and part.strip() != "0":
                 raise InputError(f"unknown class {label!r}{self._nearest(part)}")
         return tuple(sorted(indices))
 
@@ -102,6 +121,7 @@ XD = Taxonomy(
     "xd",
     ("Fighting", "Shooting", "Riot", "Abuse", "Car accident", "Explosion"),
     ("B1", "B2", "B4", "B5", "B6", "G"),
+    (*NORMAL_LABELS, "A"),
 )
 """XD-Violence (Wu et al., ECCV 2020); "A" is normal, B3 does not exist."""
 
@@ -253,23 +273,79 @@ def label_of(video: str) -> str | None:
     return next((label for label in labels if label is not None), None)
 
 
-def taxonomy(choice: str | Sequence[str], train_labels: Iterable[str]) -> Taxonomy:
+def taxonomy(
+    choice: str | Sequence[str],
+    train_labels: Iterable[str],
+    normal_labels: Sequence[str] | None = None,
+) -> Taxonomy:
     """The taxonomy a configuration asks for.
 
     Args:
         choice: A name of ``DATASETS``, "auto" or a list of category names. `auto` recognises
             XD's codes; otherwise the categories are the training list's labels, sorted.
         train_labels: Labels of the training videos, read only for `auto`.
+        normal_labels: Labels of normal videos; None: the usual spellings.
+
+    Raises:
+        InputError: Under `auto`, no label is one of normal videos, or one looks like one, or two
+            labels look like one category.
     """
+    normal = NORMAL_LABELS if normal_labels is None else tuple(normal_labels)
     if not isinstance(choice, str):
-        return Taxonomy("of the configuration", tuple(choice))
+        return Taxonomy("of the configuration", tuple(choice), normal=normal)
     if choice in DATASETS:
-        return DATASETS[choice].taxonomy
-    labels = {label for label in train_labels if _plain(label) not in NORMAL}
+        known = DATASETS[choice].taxonomy
+        return known if normal_labels is None else replace(known, normal=normal)
+    given = set(train_labels)
+    labels = {label for label in given if not is_normal(label, normal)}
     for dataset in DATASETS.values():
         codes = {*dataset.taxonomy.codes, "A", "0"}
-        coded = labels and all(set(label.split("-")) <= codes for label in labels)
-        if dataset.told_by_codes and coded:
+        coded = labels - {"A"} and all(set(label.split("-")) <= codes for label in labels)
+        if dataset.told_by_codes and coded and normal_labels is None:
             return dataset.taxonomy
+    if given and labels == given:
+        listed = ", ".join(sorted(labels))
+        raise InputError(
+            f"no training video is normal: the labels are {listed}; name those of normal videos "
+            "with data.normal_labels, for example [" + min(labels) + "]"
+        )
     spellings = {_plain(label): label for label in sorted(labels, reverse=True)}
-    return Taxonomy("of the training list", tuple(sorted(spellings.values())))
+    categories = tuple(sorted(spellings.values()))
+    _refuse_lookalikes(categories, sorted(given - labels))
+    return Taxonomy("of the training list", categories, normal=normal)
+
+
+_ALIKE = 0.9
+"""Similarity of two labels (difflib's ratio) from which they may be one category."""
+
+
+def _refuse_lookalikes(categories: Sequence[str], normal: Sequence[str]) -> None:
+    """Refuses labels that may be spellings of one another: a slip would train wrong labels."""
+    how = "give data.taxonomy the categories as a list if they are right"
+    for word in categories:
+        plain = _plain(word)
+        rest = next((plain[len(p) :] for p in ("non", "not", "no") if plain.startswith(p)), "")
+        negates = rest and any(_stem(rest) == _stem(_plain(c)) for c in categories if c != word)
+        if plain.startswith("normal") or negates:
+            listed = ", ".join([*normal, word])
+            raise InputError(
+                f"the label {word!r} looks like one of normal videos, and is not known as one; "
+                f"give data.normal_labels: [{listed}], or {how}"
+            )
+    for i, first in enumerate(categories):
+        for second in categories[i + 1 :]:
+            a, b = _plain(first), _plain(second)
+            digits = ["".join(c for c in word if c.isdigit()) for word in (a, b)]
+            near = difflib.SequenceMatcher(None, a, b).ratio() >= _ALIKE
+            if digits[0] == digits[1] and (_stem(a) == _stem(b) or near):
+                raise InputError(
+                    f"the labels {first!r} and {second!r} look like two spellings of one category; "
+                    f"correct the list, or {how}"
+                )
+
+
+def _stem(plain: str) -> str:
+    """Without a plural's ending, or the word "videos"."""
+    for ending in ("videos", "video"):
+        plain = plain.removesuffix(ending) or plain
+    return plain.removesuffix("s") or plain

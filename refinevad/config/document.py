@@ -29,10 +29,12 @@ MOST_CHARACTERS = 100_000
 """Nodes of a study file with its YAML aliases expanded: a few lines can expand to billions."""
 DEEPEST = 50
 """Largest nesting depth of a study file; five are needed."""
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}")
+_BARE = re.compile(r"^\$([A-Za-z_][A-Za-z0-9_]*)(?=/|$)")
+"""``$HOME/data``: at the beginning of a value, since an expression may end in ``$``."""
 # `${NAME}` inside a flow mapping (`{root: ${NAME}}`) is not YAML: brackets of Unicode's private
 # area, which YAML takes for letters, stand for it while the file is parsed.
-_MARKED = re.compile("\ue000([A-Za-z0-9_]+)\ue001")
+_MARKED = re.compile("\ue000([A-Za-z0-9_]+)(?:\ue002([^\ue001]*))?\ue001")
 
 
 @dataclass
@@ -89,7 +91,8 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without two traps of YAML 1.1: ``1e-5`` is a number, ``off`` is a word.
+    """SafeLoader without the traps of YAML 1.1: ``1e-5`` is a number, ``off`` is a word, ``010`` is
+    ten, and ``1:30`` is a word.
 
     It makes plain values only: a tag such as ``!!python/object`` is an error.
     """
@@ -110,6 +113,13 @@ class _Loader(yaml.SafeLoader):
                 raise too_large
         return root
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number; a leading 0 does not make it octal."""
+        text = str(self.construct_scalar(node)).replace("_", "")
+        sign = -1 if text.startswith("-") else 1
+        digits = text.lstrip("+-")
+        return sign * int(digits, 16 if digits[:2] == "0x" else 2 if digits[:2] == "0b" else 10)
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             value = super().construct_object(node, deep)
@@ -120,11 +130,30 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
-# The inherited resolvers, less those that take yes, no, on and off for booleans.
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+# The inherited resolvers, less those that take yes, no, on and off for booleans, and numbers with a
+# colon for numbers of base 60.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":bool")]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag.rpartition(":")[2] not in ("bool", "int", "float")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*\."
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+.0123456789"),
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
@@ -158,7 +187,7 @@ def read_document(path: Path) -> Document:
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"{path}: larger than {MOST_CHARACTERS} characters: not a study file")
     try:
-        loader = _Loader(_VARIABLE.sub("\ue000\\1\ue001", text))
+        loader = _Loader(_VARIABLE.sub(_marked, text))
         node = loader.single_node()
         document = Document(str(path), {})
         if node is not None:
@@ -284,8 +313,10 @@ def _expand(value: Any, at: Location, document: Document) -> Any:
         return value
 
     def replace(match: re.Match[str]) -> str:
-        name = match.group(1)
+        name, default = match[1], match[2] if match.re is _MARKED else None
         if not os.environ.get(name):
+            if default is not None:
+                return default
             raise document.error(
                 at,
                 f"environment variable {name} is not set; set it to the folder that the comments"
@@ -293,7 +324,20 @@ def _expand(value: Any, at: Location, document: Document) -> Any:
             )
         return os.environ[name]
 
-    return _MARKED.sub(replace, value)
+    value = _MARKED.sub(replace, _BARE.sub(replace, value))
+    if not value.startswith("~/"):
+        return value
+    try:
+        return str(Path(value).expanduser())
+    except RuntimeError:
+        raise document.error(
+            at, f"the home folder of this user is not known; write {value!r} out"
+        ) from None
+
+
+def _marked(match: re.Match[str]) -> str:
+    default = "" if match[2] is None else f"\ue002{match[2]}"
+    return f"\ue000{match[1]}{default}\ue001"
 
 
 def _describe(

@@ -11,6 +11,15 @@ from dataclasses import dataclass
 
 _CROP = re.compile(r"__(\d+)$")  # the last "__" only: XD's names hold "__" inside
 
+_FEATURES = re.compile(r"\.npy$", re.IGNORECASE)
+_VIDEO = re.compile(r"\.(mp4|avi|mkv|mov|webm|mpe?g|m4v|wmv|flv)$", re.IGNORECASE)
+
+
+def without_ending(name: str) -> str:
+    """``Fire/te_a0.MP4.npy`` -> ``Fire/te_a0``: no ending of a feature file or a video."""
+    return _VIDEO.sub("", _FEATURES.sub("", name))
+
+
 ROWS = "(n, D)"
 CROP_ARRAYS = ("(n, crops, D)", "(crops, n, D)")
 
@@ -45,7 +54,7 @@ class Layout:
 
     def parse(self, file_name: str) -> tuple[str, int]:
         """Video and crop of a file: ``a__#1_label_A__3.npy`` is crop 3 of ``a__#1_label_A``."""
-        stem = file_name.removesuffix(".npy").removesuffix(".mp4")
+        stem = without_ending(file_name)
         crop = _CROP.search(stem) if self.crop_files else None
         if crop:
             return stem[: crop.start()], int(crop[1])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 SNIPPET_FRAMES = 16
-"""Frames per snippet: every published feature extraction of this field uses 16."""
+"""Frames per snippet unless a data section says otherwise: published extractions use 16."""
+MOST_SNIPPET_FRAMES = 255
+"""Largest number of frames per snippet: ground truth counts them in a byte."""
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -35,6 +37,10 @@ class Section(BaseModel):
     """A part of a study file: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    former: ClassVar[Mapping[str, Any]] = {}
+    """Fields whose default has changed, or that are new, with the value that they had, or stood
+    for, up to version 0.4. Studies and checkpoints of those versions keep it."""
 
 
 class KeyOf:

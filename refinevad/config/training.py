@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,8 @@ from refinevad.config.section import NonNegative, Positive, Section, Seed
 class TrainConfig(Section):
     """Batches and optimiser of one run."""
 
+    former: ClassVar[Mapping[str, Any]] = {"schedule": "constant", "warmup_epochs": 0.0}
+
     epochs: Annotated[int, Field(ge=1)] = 30
     """Passes; one pass is min(normal, abnormal videos) // (batch_size / 2) steps, at least one."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 64
@@ -20,9 +23,9 @@ class TrainConfig(Section):
     """[h] Learning rate of AdamW. Searched."""
     weight_decay: NonNegative = 0.01
     """[g] AdamW's decoupled decay."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine"] = "cosine"
     """[h] Learning rate over the run; `cosine` falls to zero at the last step."""
-    warmup_epochs: NonNegative = 0.0
+    warmup_epochs: NonNegative = 2.0
     """[h] Linear warm-up, in epochs."""
     clip_norm: NonNegative = 1.0
     """[h] Largest gradient norm; 0 switches clipping off."""
@@ -35,6 +38,8 @@ class TrainConfig(Section):
 class ObjectiveConfig(Section):
     """The objective of a run, which also selects its checkpoint (the *selected epoch*)."""
 
+    former: ClassVar[Mapping[str, Any]] = {"top_k": "loss", "monitor": False}
+
     metric: Literal["ap", "auc", "ano_auc"] = "ap"
     """On `val`: of video labels against a video's mean top-k score; on `test`: of frames."""
     split: Literal["val", "test"] = "val"
@@ -42,6 +47,14 @@ class ObjectiveConfig(Section):
     "selected on test", and no video is held out of training."""
     mode: Literal["max"] = "max"
     """All metrics here are better when larger."""
+    top_k: Annotated[int, Field(ge=1)] | Literal["loss"] | None = None
+    """On `val` a video's score is the mean of its k largest segment scores. None: k = T // 16 + 1,
+    for every detector and trial. `loss`: the k of the detector's own loss, as up to version 0.4;
+    trials that search it are then judged by different objectives."""
+    monitor: bool = True
+    """Log with every epoch what the detector reports about itself on the videos that judge it:
+    held-out losses beside those of training (`val/mil`), and RefineVAD's share of videos in which
+    a category reaches the threshold (`core/s_abnormal`, `core/s_normal`)."""
 
     @model_validator(mode="after")
     def _frames_for_ano_auc(self) -> Self:

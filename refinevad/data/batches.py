@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class BalancedBatches:
 
 
 def validation_split(
-    labels: npt.NDArray[np.bool_], fraction: float, seed: int
+    labels: npt.NDArray[np.bool_], fraction: float, seed: int, groups: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Holds out a share of the training videos, stratified by category.
 
@@ -83,20 +83,31 @@ def validation_split(
         labels: (N, C) bool.
         fraction: Share to hold out.
         seed: Decides which; independent of anything else.
+        groups: (N,) group of each video; a group is held out whole. None or empty: no groups.
 
     Returns:
         Indices of the training and of the held-out videos, ascending.
 
     Raises:
-        InputError: Fewer than two normal or two abnormal videos.
+        InputError: Fewer than two normal or two abnormal videos, or groups of which none can be
+            held out.
     """
     rng = np.random.default_rng(seed)
+    if groups is not None and len(groups):
+        return _split_groups(labels, fraction, rng, np.unique(groups, return_inverse=True)[1])
     counts = labels.sum(axis=0)
     abnormal = labels.any(axis=1)
     rarest = np.where(labels, counts, len(labels) + 1).argmin(axis=1)
     stratum = np.where(abnormal, rarest, -1)
     held: list[int] = []
     for kind, name in ((~abnormal, "normal"), (abnormal, "abnormal")):
+        if name == "abnormal" and not kind.any():
+            raise InputError(
+                "all training videos are normal: a weakly-supervised detector needs abnormal ones "
+                "too; add some to the training list, or use a detector that learns from normal "
+                "videos alone, model: {name: ocsvm}, with objective.split: test (refinevad.train: "
+                "--split test)"
+            )
         if kind.sum() < 2:
             raise InputError(
                 f"{int(kind.sum())} {name} training videos cannot be split; a validation split "
@@ -107,6 +118,48 @@ def validation_split(
     validation = np.array(sorted(held), dtype=np.int64)
     training = np.setdiff1d(np.arange(len(labels), dtype=np.int64), validation)
     return training, validation
+
+
+_DRAWS = 100
+"""Orders of the groups that are tried."""
+_NEAR = 0.3
+"""The first draw that costs at most this much more than the best is taken: other seeds should hold
+out other groups."""
+
+
+def _split_groups(
+    labels: npt.NDArray[np.bool_],
+    fraction: float,
+    rng: np.random.Generator,
+    groups: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Holds out whole groups, whose mix of categories and share of videos are close to what was
+    asked for; training keeps a video of every category."""
+    table = np.column_stack([labels, ~labels.any(axis=1)]).astype(float)
+    mix = table.sum(axis=0) / table.sum()
+    count = int(groups.max()) + 1
+    draws: list[tuple[float, npt.NDArray[np.bool_]]] = []
+    for _ in range(_DRAWS):
+        held = np.zeros(len(labels), dtype=bool)
+        for group in rng.permutation(count):
+            with_it = held | (groups == group)
+            nearer = abs(with_it.mean() - fraction) < abs(held.mean() - fraction)
+            if nearer and (table[~with_it].sum(axis=0) > 0)[table.any(axis=0)].all():
+                held = with_it
+        abnormal: npt.NDArray[np.bool_] = np.asarray(labels.any(axis=1))
+        if held.any() and abnormal[held].any() and not abnormal[held].all():
+            own = table[held].sum(axis=0)
+            cost = abs(held.mean() - fraction) / fraction + np.abs(own / own.sum() - mix).sum()
+            draws.append((float(cost), held))
+    if not draws:
+        raise InputError(
+            f"the {count} groups of training videos cannot be split: no choice of them holds "
+            "normal and abnormal videos out and leaves every category in training; give finer "
+            "groups, or none"
+        )
+    best = min(cost for cost, _ in draws)
+    held = next(held for cost, held in draws if cost <= best + _NEAR)
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _hold_out(

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from refinevad.config.data import DataConfig
+from refinevad.config.data import HOW_SOURCES_ARE_READ, DataConfig
 from refinevad.data import synthetic
 from refinevad.data.packing import pack
 from refinevad.data.problems import Problems
@@ -84,7 +84,19 @@ def _relevant(config: DataConfig) -> dict[str, Any]:
         }
     if config.annotations is not None:
         section["annotations"] = str(config.annotations.resolve())
-    return section
+    if config.groups is not None:
+        section["groups"] = str(config.groups.resolve())
+    return section | _not_at_default(config)
+
+
+def _not_at_default(config: DataConfig) -> dict[str, Any]:
+    """Fields that version 0.4 did not have, where they say something: its stores stay valid."""
+    fields = type(config).model_fields
+    return {
+        name: value
+        for name in HOW_SOURCES_ARE_READ
+        if (value := getattr(config, name)) != fields[name].default
+    }
 
 
 def _up_to_date(path: Path, config: DataConfig, stores: Path) -> tuple[Store | None, str]:
@@ -120,6 +132,7 @@ def _build(path: Path, config: DataConfig, stores: Path, progress: bool) -> Stor
             sources,
             new,
             segments=config.segments,
+            frames=config.snippet_frames,
             name=path.name,
             synthetic=config.synthetic,
             data=_relevant(config),
@@ -164,8 +177,9 @@ def _sources(config: DataConfig, sources: ResolvedData) -> list[Source]:
         for path in (source.train_list, source.test_list):
             if path is not None:
                 manifest["", str(path.resolve())] = None
-    if config.annotations is not None:
-        manifest["", str(config.annotations.resolve())] = None
+    for path in (config.annotations, config.groups):
+        if path is not None:
+            manifest["", str(path.resolve())] = None
     return [_stat(roots, modality, path) for modality, path in manifest]
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-CROP_COUNTS = (5, 10)
-"""Sizes that make an axis of a 3-D array the crop axis."""
+CROP_COUNTS = (1, 5, 10)
+"""Sizes that make an axis of a 3-D array the crop axis, whatever the other arrays are like."""
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -33,7 +33,10 @@ WRONG_NDIM = (
     "files of a wrong shape; features are (n, width), or with a crop axis (n, crops, width)"
 )
 EMPTY = "files without a row or a column; extract them again"
-NO_CROP_AXIS = "3-D files in which neither of the first two axes is 5 or 10 crops"
+NO_CROP_AXIS = (
+    "3-D files in which it cannot be told which of the first two axes is that of the crops; save "
+    "them as (n, width), one file per crop"
+)
 AMBIGUOUS = (
     "3-D files whose crop axis is ambiguous, also by the other files of the split; "
     "save them as (n, width), one file per crop"
@@ -165,9 +168,10 @@ def inspect(path: Path) -> FeatureFile:
 def crop_axes(shapes: Sequence[tuple[int, ...]]) -> list[int | str | None]:
     """Finds the crop axis of every array of a split.
 
-    2-D arrays have none (None). In a 3-D array it is the axis of size 5 or 10 among the first
+    2-D arrays have none (None). In a 3-D array it is the axis of size 1, 5 or 10 among the first
     two. A video of 5 or 10 snippets has two such axes; what the split's other arrays agree on
-    decides.
+    decides. Another number of crops is told by being the same in all arrays of the split, while
+    the number of snippets is not.
 
     Returns:
         Per shape: None, 0, 1, or the problem (``NO_CROP_AXIS``, ``AMBIGUOUS``).
@@ -179,13 +183,15 @@ def crop_axes(shapes: Sequence[tuple[int, ...]]) -> list[int | str | None]:
         for shape in shapes
     ]
     clear = Counter(found[0] for found in candidates if len(found) == 1)
+    sizes = [{shape[axis] for shape in shapes if len(shape) == 3} for axis in (0, 1)]
+    constant = [axis for axis in (0, 1) if len(sizes[axis]) == 1]
     axes: list[int | str | None] = []
     for shape, found in zip(shapes, candidates, strict=True):
         agreeing = [pair for pair in found if pair in clear] if len(found) == 2 else found
         if len(shape) == 2:
             axes.append(None)
         elif not found:
-            axes.append(NO_CROP_AXIS)
+            axes.append(constant[0] if len(constant) == 1 else NO_CROP_AXIS)
         elif len(agreeing) == 1:
             axes.append(agreeing[0][0])
         else:

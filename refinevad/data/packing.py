@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.data.annotations import truth
 from refinevad.data.npy_file import BadFile
 from refinevad.data.problems import Problems
@@ -73,6 +72,7 @@ def pack(
     folder: Path,
     *,
     segments: int,
+    frames: int,
     name: str,
     synthetic: str | None,
     data: dict[str, Any],
@@ -124,7 +124,7 @@ def pack(
         writers["test_labels"].append(sources.labels(test))
         writers["test_offsets"].append(offsets)
         for video in test:
-            writers["test_truth"].append(truth(list(video.events), video.rows))
+            writers["test_truth"].append(truth(list(video.events), video.rows, frames))
         arrays = {array: writers[array].close() for array in ARRAYS}
     finally:
         for writer in writers.values():
@@ -134,8 +134,10 @@ def pack(
         "test": [video.name for video in test],
         "events": [[list(event) for event in video.events] for video in test],
     }
+    if sources.groups:
+        videos["groups"] = sources.groups
     categories = sources.taxonomy.categories
-    positive = sum(int(truth(list(video.events), video.rows).sum()) for video in test)
+    positive = sum(int(truth(list(video.events), video.rows, frames).sum()) for video in test)
     header = Header(
         version=VERSION,
         name=name,
@@ -143,12 +145,13 @@ def pack(
         categories=categories,
         widths=sources.widths,
         segments=segments,
+        snippet_frames=frames,
         counts={
             "train": len(train),
             "train_abnormal": sum(bool(video.categories) for video in train),
             "test": len(test),
             "test_abnormal": sum(bool(video.categories) for video in test),
-            "test_frames": total * SNIPPET_FRAMES,
+            "test_frames": total * frames,
             "test_positive_frames": positive,
             "test_events": sum(len(video.events) for video in test),
         },
@@ -160,6 +163,7 @@ def pack(
             segments,
             videos,
             {array: file.sha256 for array, file in arrays.items()},
+            frames,
         ),
         arrays=arrays,
         data=data,

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from refinevad.config.data import DataConfig, FeatureSource
-from refinevad.config.datasets import Taxonomy, label_of, taxonomy
-from refinevad.config.section import SNIPPET_FRAMES
+from refinevad.config.datasets import Taxonomy, is_normal, label_of, taxonomy
+from refinevad.data.alignment import Ending, check_scale
 from refinevad.data.annotations import Event, read_annotations, truth
-from refinevad.data.layouts import VideoEntry, found_videos, listed_videos
+from refinevad.data.groups import groups_of
+from refinevad.data.layouts import Listing, VideoEntry, found_videos, listed_videos
 from refinevad.data.problems import Problems
 from refinevad.data.video_files import VideoFeatures, inspect_parts
 from refinevad.errors import InputError
@@ -37,6 +38,7 @@ NO_POSITIVE = (
     "abnormal test videos without a positive frame; annotation and features do not belong together"
 )
 NORMAL_WITH_EVENT = "test videos listed as normal, but annotated with an event"
+SAME_FILE = "files that are those of two videos; correct the lists"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Video:
     parts: dict[str, VideoFeatures]
     rows: int
     events: tuple[Event, ...] = ()
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class ResolvedData:
         for row, video in zip(table, videos, strict=True):
             row[list(video.categories)] = True
         return table
+
+    @property
+    def groups(self) -> list[str]:
+        """Group of each training video; empty where there are none."""
+        return [video.group for video in self.train if video.group is not None]
 
 
 def modalities(config: DataConfig) -> dict[str, FeatureSource]:
@@ -119,35 +127,49 @@ def read_sources(config: DataConfig, problems: Problems) -> ResolvedData:
     """
     check_folders(config)
     sources = modalities(config)
-    listings = {split: _join(sources, f"{split}_list", problems) for split in ("train", "test")}
+    listings = _joined(sources, problems)
     for name in sorted(listings["train"].keys() & listings["test"].keys()):
         problems.add(IN_BOTH, name)
+    _no_shared_file(listings, problems)
     labels = {split: _labels(listing, problems) for split, listing in listings.items()}
-    classes = taxonomy(config.taxonomy, labels["train"].values())
-    notes: list[str] = []
+    spelled = list(labels["train"].values())
+    if all(is_normal(label, config.normal_labels) for label in spelled):
+        spelled += labels["test"].values()  # a detector may learn from normal videos alone
+    classes = taxonomy(config.taxonomy, spelled, config.normal_labels)
+    notes = _told_apart(listings)
     train, test = (
         _videos(listings[split], labels[split], classes, sources, split, notes, problems)
         for split in ("train", "test")
     )
     widths = _same_widths([*train, *test], list(sources), problems)
     assert config.annotations is not None  # DataConfig demands it beside sources
-    test = _annotate(test, set(labels["test"]), config.annotations, notes, problems)
+    test = _annotate(test, set(labels["test"]), config, notes, problems)
+    names = [video.name for video in train]
+    groups = groups_of(names, listings["train"], config, notes, problems)
+    train = [replace(video, group=groups.get(video.name)) for video in train]
     return ResolvedData(classes, widths, train, test, notes)
 
 
-Listing = dict[str, dict[str, VideoEntry]]
-"""video -> modality -> files"""
-
-
-def _join(sources: Mapping[str, FeatureSource], key: str, problems: Problems) -> Listing:
-    """Videos of one split in list order, each with all modalities."""
-    listed: dict[str, dict[str, VideoEntry]] = {}
+def _joined(sources: Mapping[str, FeatureSource], problems: Problems) -> dict[str, Listing]:
+    """Split -> its videos in list order, each with all modalities."""
+    listed: dict[str, dict[str, dict[str, VideoEntry]]] = {"train": {}, "test": {}}
     for modality, source in sources.items():
-        path = getattr(source, key)
-        if path is not None:
-            listed[modality] = listed_videos(source, path, problems)
-    if not listed:
-        raise InputError(f"no modality has a {key}; give data.visual.{key} or data.text.{key}")
+        paths = {"train": source.train_list, "test": source.test_list}
+        given = {split: path for split, path in paths.items() if path is not None}
+        for split, videos in listed_videos(source, given, problems).items():
+            listed[split][modality] = videos
+    for split, found in listed.items():
+        if not found:
+            key = f"{split}_list"
+            raise InputError(f"no modality has a {key}; give data.visual.{key} or data.text.{key}")
+    return {split: _join(found, sources, problems) for split, found in listed.items()}
+
+
+def _join(
+    listed: dict[str, dict[str, VideoEntry]],
+    sources: Mapping[str, FeatureSource],
+    problems: Problems,
+) -> Listing:
     names = dict.fromkeys(name for videos in listed.values() for name in videos)
     for modality, source in sources.items():
         if modality not in listed:
@@ -161,6 +183,28 @@ def _join(sources: Mapping[str, FeatureSource], key: str, problems: Problems) ->
         if not lacking:
             joined[name] = {modality: listed[modality][name] for modality in sources}
     return joined
+
+
+def _no_shared_file(listings: Mapping[str, Listing], problems: Problems) -> None:
+    owner: dict[Path, str] = {}
+    for listing in listings.values():
+        for name, by_modality in listing.items():
+            for entry in by_modality.values():
+                for path in entry.files.values():
+                    if owner.setdefault(path, name) != name:
+                        problems.add(SAME_FILE, f"{path}: {owner[path]} and {name}")
+
+
+def _told_apart(listings: Mapping[str, Listing]) -> list[str]:
+    """A note where one file name in two folders was taken for two videos."""
+    names = [name for listing in listings.values() for name in listing]
+    apart = [name for name in names if "/" in name]
+    if not apart:
+        return []
+    return [
+        f"{len(apart)} videos share their file's name with another and are told apart by folder "
+        f"({apart[0]}, …)"
+    ]
 
 
 def _labels(listing: Listing, problems: Problems) -> dict[str, str]:
@@ -250,7 +294,7 @@ def _same_widths(videos: list[Video], sources: list[str], problems: Problems) ->
 def _annotate(
     videos: list[Video],
     listed: set[str],
-    path: Path,
+    config: DataConfig,
     notes: list[str],
     problems: Problems,
 ) -> list[Video]:
@@ -259,24 +303,37 @@ def _annotate(
     One mismatch is not an error: features stop at the last whole snippet, and a short event may lie
     in the frames after it. Such a video is kept without a positive frame, with a note.
     """
-    annotations = read_annotations(path)
-    for name in sorted(annotations.events.keys() - listed):
+    path, frames = config.annotations, config.snippet_frames
+    assert path is not None  # DataConfig demands it beside sources
+    found = read_annotations(
+        path, config.annotation_times, known=listed, normal_labels=config.normal_labels
+    )
+    events_of, unknown = _by_video(found.events, listed)
+    for name in unknown:
         problems.add(f"{path}: {UNKNOWN_VIDEO}", name)
+    ends = [
+        Ending(video.name, video.rows, max(end for _, end in own))
+        for video in videos
+        if (own := events_of.get(video.name))
+    ]
+    late = check_scale(ends, config, notes, problems)
     annotated = []
     for video in videos:
-        events = annotations.events.get(video.name)
+        events = events_of.get(video.name)
         abnormal = bool(video.categories)
-        if events is None and (abnormal or annotations.lists_normal):
+        if events is None and (abnormal or found.lists_normal):
             problems.add(f"{path}: {NOT_ANNOTATED}", video.name)
             continue
+        if video.name in late:
+            continue
         events = events or []
-        if abnormal and not truth(events, video.rows).any():
-            if truth(events, video.rows + 1).any():
+        if abnormal and not truth(events, video.rows, frames).any():
+            if truth(events, video.rows + 1, frames).any():
                 annotated.append(replace(video, events=tuple(events)))
                 notes.append(
                     f"test video {video.name}: its event (frames {events[0][0]} to "
                     f"{events[0][1]}) lies after its last whole snippet, which ends at frame "
-                    f"{video.rows * SNIPPET_FRAMES}; none of its frames counts as positive"
+                    f"{video.rows * frames}; none of its frames counts as positive"
                 )
                 continue
             problems.add(
@@ -287,3 +344,26 @@ def _annotate(
         else:
             annotated.append(replace(video, events=tuple(events)))
     return annotated
+
+
+def _by_video(
+    events: Mapping[str, list[Event]], listed: set[str]
+) -> tuple[dict[str, list[Event]], list[str]]:
+    """Events by the names of the lists, and annotated names that are in none.
+
+    A name matches as it stands, or by the end of its path where that says which video is meant.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for name in listed:
+        by_stem.setdefault(name.rpartition("/")[2], []).append(name)
+    found: dict[str, list[Event]] = {}
+    unknown = []
+    for name, own in events.items():
+        choices = [name] if name in listed else by_stem.get(name.rpartition("/")[2], [])
+        if len(choices) > 1:
+            choices = [c for c in choices if f"/{name}".endswith(f"/{c}")]
+        if len(choices) == 1 and choices[0] not in found:
+            found[choices[0]] = own
+        else:
+            unknown.append(name)
+    return found, sorted(unknown)

@@ -18,14 +18,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from refinevad.config.section import Width
+from refinevad.config.section import MOST_SNIPPET_FRAMES, SNIPPET_FRAMES, Width
 from refinevad.data.annotations import Event
 from refinevad.errors import InputError
 
@@ -77,6 +77,8 @@ class Header(BaseModel):
     widths: dict[str, Width]
     """Modality -> width, in the order of concatenation."""
     segments: Width
+    snippet_frames: Annotated[int, Field(ge=1, le=MOST_SNIPPET_FRAMES)] = SNIPPET_FRAMES
+    """Frames of a snippet, one row of a feature file."""
     counts: dict[str, int]
     """Videos (train, train_abnormal, test, test_abnormal), frames and events of the test set."""
     crops: dict[str, int]
@@ -96,6 +98,7 @@ def fingerprint(
     segments: int,
     videos: dict[str, Any],
     digests: dict[str, str],
+    snippet_frames: int = SNIPPET_FRAMES,
 ) -> str:
     """sha256 over names, labels, events, shapes and array contents; no path, no time."""
     content = {
@@ -106,6 +109,8 @@ def fingerprint(
         "videos": videos,
         "digests": digests,
     }
+    if snippet_frames != SNIPPET_FRAMES:  # earlier versions had no other
+        content["snippet_frames"] = snippet_frames
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -119,6 +124,8 @@ class Split:
     """(N, C); all False for a normal video."""
     features: npt.NDArray[np.float16]
     """(N, crops, segments, D), memory-mapped."""
+    groups: tuple[str, ...] = ()
+    """(N,) groups that a validation split keeps together; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +144,11 @@ class TestSplit:
     segments: npt.NDArray[np.float16]
     """(M, crops, segments, D), memory-mapped."""
     truth: npt.NDArray[np.uint8]
-    """(total_snippets,) positive frames per snippet, 0 to 16."""
+    """(total_snippets,) positive frames per snippet, 0 to ``snippet_frames``."""
     events: list[list[Event]]
     """Annotated events of each video, in frames, as annotated (they may run past the end)."""
+    snippet_frames: int = SNIPPET_FRAMES
+    """Frames of a snippet."""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -186,6 +195,7 @@ class Store:
             names=list(self._videos["train"]),
             labels=np.array(self._map("train_labels")),
             features=self._map("train_features"),
+            groups=tuple(self._videos.get("groups", ())),
         )
 
     @cached_property
@@ -203,6 +213,7 @@ class Store:
             segments=self._map("test_segments"),
             truth=np.array(self._map("test_truth")),
             events=[[(start, end) for start, end in events] for events in self._videos["events"]],
+            snippet_frames=self.header.snippet_frames,
         )
 
     def verify(self) -> None:
@@ -220,7 +231,12 @@ class Store:
                 )
         header = self.header
         found = fingerprint(
-            header.categories, header.widths, header.segments, self._videos, digests
+            header.categories,
+            header.widths,
+            header.segments,
+            self._videos,
+            digests,
+            header.snippet_frames,
         )
         if found != header.fingerprint:
             raise DamagedStore(_damaged(self.path, "names or header do not match the fingerprint"))
@@ -326,6 +342,7 @@ class _Videos(BaseModel):
     train: list[str]
     test: list[str]
     events: list[list[Event]]
+    groups: list[str] = []
 
 
 def _read_videos(path: Path) -> dict[str, Any]:
@@ -360,6 +377,8 @@ def _check_shapes(path: Path, header: Header, videos: dict[str, Any]) -> None:
             raise DamagedStore(_damaged(path, f"{name} is said to be {found}, not {shape}"))
     if len(videos["events"]) != test:
         raise DamagedStore(_damaged(path, "videos.json does not have each test video's events"))
+    if videos.get("groups") and len(videos["groups"]) != train:
+        raise DamagedStore(_damaged(path, "videos.json does not have each training video's group"))
 
 
 def _check_sizes(path: Path, header: Header) -> None:

@@ -2,7 +2,7 @@
 
 VadCLIP's evaluation (``map_vadclip``) has peculiarities that change the number. They are kept, so
 that numbers are comparable; ``map_clean`` leaves them out. Both work on snippets, which is exact: a
-score is the same for all 16 frames of a snippet.
+score is the same for all frames of a snippet.
 """
 
 from __future__ import annotations
@@ -97,13 +97,19 @@ def truth_of(test: TestSplit, *, normal: bool) -> list[list[Event]]:
     for labels, events, snippets in zip(test.labels, test.events, test.lengths, strict=True):
         columns = [1 + int(c) for c in np.flatnonzero(labels)]
         if normal and not columns:
-            found.append([(0, SNIPPET_FRAMES * int(snippets), NORMAL)])
+            found.append([(0, test.snippet_frames * int(snippets), NORMAL)])
         else:
             found.append([(start, end, c) for start, end in events for c in columns])
     return found
 
 
-def map_vadclip(matrix: Array, offsets: Array, truth: Sequence[Sequence[Event]]) -> DetectionMAP:
+def map_vadclip(
+    matrix: Array,
+    offsets: Array,
+    truth: Sequence[Sequence[Event]],
+    *,
+    frames: int = SNIPPET_FRAMES,
+) -> DetectionMAP:
     """mAP@IoU as VadCLIP computes it.
 
     All K columns count, also one without an event: on UCF-Crime, where normal videos are no event,
@@ -115,40 +121,48 @@ def map_vadclip(matrix: Array, offsets: Array, truth: Sequence[Sequence[Event]])
         matrix: (S, K) of :func:`class_scores`.
         offsets: (M + 1,).
         truth: Events of each video, in frames as annotated.
+        frames: Frames of a snippet.
     """
-    return _mean_average_precision(matrix, offsets, truth, range(matrix.shape[1]))
+    return _mean_average_precision(matrix, offsets, truth, range(matrix.shape[1]), frames)
 
 
-def map_clean(matrix: Array, offsets: Array, truth: Sequence[Sequence[Event]]) -> DetectionMAP:
+def map_clean(
+    matrix: Array,
+    offsets: Array,
+    truth: Sequence[Sequence[Event]],
+    *,
+    frames: int = SNIPPET_FRAMES,
+) -> DetectionMAP:
     """mAP@IoU over the categories that have an event; the normal class is none.
 
     Proposals are the same; events are clipped to their video.
     """
-    frames = SNIPPET_FRAMES * np.diff(offsets)
+    lengths = frames * np.diff(offsets)
     clipped = [
         [(max(0, s), min(int(n), e), c) for s, e, c in events if c != NORMAL and s < n]
-        for events, n in zip(truth, frames, strict=True)
+        for events, n in zip(truth, lengths, strict=True)
     ]
     with_event = sorted({c for events in clipped for _, _, c in events})
-    return _mean_average_precision(matrix, offsets, clipped, with_event)
+    return _mean_average_precision(matrix, offsets, clipped, with_event, frames)
 
 
-def proposals(column: Array, offsets: Array) -> Proposals:
+def proposals(column: Array, offsets: Array, *, frames: int = SNIPPET_FRAMES) -> Proposals:
     """Runs of one class in every video.
 
     A run lies strictly above the relative threshold; its score is its highest value plus 0.7 times
     the mean of the highest 1/16 of the video's frames. Where that mean is not above 0 the video has
     no run. VadCLIP's least length of two frames and its NMS inside a video never apply here: a run
-    has 16 frames at least, and runs of one threshold are disjoint.
+    has a whole snippet at least, and runs of one threshold are disjoint.
 
     Args:
         column: (S,) of one class.
         offsets: (M + 1,).
+        frames: Frames of a snippet.
     """
     lengths = np.diff(offsets)
     starts = offsets[:-1]
     high, low = np.maximum.reduceat(column, starts), np.minimum.reduceat(column, starts)
-    overall = _top_sixteenth(column, offsets)
+    overall = _top_sixteenth(column, offsets, frames)
     threshold = np.where(overall > 0, high - RELATIVE_THRESHOLD * (high - low), np.inf)
     above = column > np.repeat(threshold, lengths)
     first = np.zeros(len(column), dtype=bool)
@@ -167,31 +181,36 @@ def proposals(column: Array, offsets: Array) -> Proposals:
     base = starts[video]
     return Proposals(
         video,
-        SNIPPET_FRAMES * (begins - base),
-        SNIPPET_FRAMES * (ends - base),
+        frames * (begins - base),
+        frames * (ends - base),
         peaks + VIDEO_WEIGHT * overall[video],
     )
 
 
-def _top_sixteenth(column: Array, offsets: Array) -> Array:
-    """(M,) mean of the highest n of a video's 16 n frames."""
+def _top_sixteenth(column: Array, offsets: Array, frames: int) -> Array:
+    """(M,) mean of the highest sixteenth of a video's frames."""
     lengths = np.diff(offsets)
     video = np.repeat(np.arange(len(lengths)), lengths)
     order = np.lexsort((-column, video))
     rank = np.arange(len(column)) - offsets[:-1][video]
-    taken = np.clip(lengths[video] - SNIPPET_FRAMES * rank, 0, SNIPPET_FRAMES)
+    wanted = lengths * (frames / 16)
+    taken = np.clip(wanted[video] - frames * rank, 0, frames)
     sums: Array = np.add.reduceat(column[order] * taken, offsets[:-1])
-    return sums / lengths
+    return sums / wanted
 
 
 def _mean_average_precision(
-    matrix: Array, offsets: Array, truth: Sequence[Sequence[Event]], columns: Sequence[int]
+    matrix: Array,
+    offsets: Array,
+    truth: Sequence[Sequence[Event]],
+    columns: Sequence[int],
+    frames: int,
 ) -> DetectionMAP:
     classes = matrix.shape[1]
     per_class = {iou: np.full(classes, np.nan) for iou in IOUS}
     silent = []
     for column in columns:
-        found = proposals(np.asarray(matrix[:, column], dtype=np.float64), offsets)
+        found = proposals(np.asarray(matrix[:, column], dtype=np.float64), offsets, frames=frames)
         events = {
             video: [(start, end) for start, end, c in own if c == column]
             for video, own in enumerate(truth)

@@ -1,8 +1,9 @@
 """Frame and video metrics, computed per snippet with frame counts as weights.
 
-A snippet of 16 frames has one score, ``p`` positive and ``16 - p`` negative frames. Counting it
-with these weights gives what the field gets by repeating every score 16 times, on a sixteenth of
-the rows. All metrics are fractions in [0, 1]; one that is undefined (a class is absent) is NaN.
+A snippet of f frames (16 unless the data say otherwise) has one score, ``p`` positive and ``f - p``
+negative frames. Counting it with these weights gives what the field gets by repeating every score
+f times, on a fraction of the rows. All metrics are fractions in [0, 1]; one that is undefined (a
+class is absent) is NaN.
 
 AP and AUC equal scikit-learn's ``average_precision_score`` and ``roc_auc_score``
 (``tests/refinevad/test_metrics.py``), which is not needed here. The trapezoid under the
@@ -24,21 +25,24 @@ from refinevad.config.section import SNIPPET_FRAMES
 Array = NDArray[Any]
 
 
-def frame_metrics(scores: Array, truth: Array, offsets: Array, abnormal: Array) -> dict[str, float]:
+def frame_metrics(
+    scores: Array, truth: Array, offsets: Array, abnormal: Array, *, frames: int = SNIPPET_FRAMES
+) -> dict[str, float]:
     """Metrics of snippet scores against frame ground truth.
 
     Args:
         scores: (S,) float, snippets of all videos one after another; higher is more anomalous.
-        truth: (S,) positive frames of each snippet, 0 to 16.
+        truth: (S,) positive frames of each snippet, 0 to ``frames``.
         offsets: (M + 1,) int; video m owns snippets ``offsets[m]:offsets[m + 1]``.
         abnormal: (M,) bool, the video label.
+        frames: Frames of a snippet.
 
     Returns:
         ``auc`` and ``ap`` over all frames, ``ano_auc`` over frames of abnormal videos,
         ``pr_auc_trapz``, and ``video_auc``: mean AUC of the abnormal videos that have both
         positive and negative frames.
     """
-    positive, negative = _frame_counts(truth)
+    positive, negative = _frame_counts(truth, frames)
     tp, fp = _counts_by_threshold(scores, positive, negative)
     inside = np.repeat(abnormal, np.diff(offsets))
     return {
@@ -50,13 +54,15 @@ def frame_metrics(scores: Array, truth: Array, offsets: Array, abnormal: Array) 
     }
 
 
-def video_label_floor(truth: Array, offsets: Array, abnormal: Array) -> dict[str, float]:
+def video_label_floor(
+    truth: Array, offsets: Array, abnormal: Array, *, frames: int = SNIPPET_FRAMES
+) -> dict[str, float]:
     """The video-label baseline: frames' ``auc`` and ``ap`` of a scorer that knows only the label.
 
     A model that localises must exceed it: UCF-Crime AUC 0.816, XD-Violence AP 0.499.
     """
     label = np.repeat(np.asarray(abnormal, dtype=np.float32), np.diff(offsets))
-    tp, fp = _counts_by_threshold(label, *_frame_counts(truth))
+    tp, fp = _counts_by_threshold(label, *_frame_counts(truth, frames))
     return {"auc": _auc(tp, fp), "ap": _average_precision(tp, fp)}
 
 
@@ -68,14 +74,20 @@ def video_metrics(video_scores: Array, abnormal: Array) -> dict[str, float]:
 
 
 def category_metrics(
-    scores: Array, truth: Array, offsets: Array, labels: Array, categories: Sequence[str]
+    scores: Array,
+    truth: Array,
+    offsets: Array,
+    labels: Array,
+    categories: Sequence[str],
+    *,
+    frames: int = SNIPPET_FRAMES,
 ) -> dict[str, Mapping[str, float]]:
     """Frame metrics of each category that occurs. ``labels``: (M, C) bool.
 
     ``auc`` takes the category's videos with all normal videos, ``ano_auc`` its videos alone;
     ``videos`` counts them. A video with several labels counts for each.
     """
-    positive, negative = _frame_counts(truth)
+    positive, negative = _frame_counts(truth, frames)
     normal = ~labels.any(1)
     result: dict[str, Mapping[str, float]] = {}
     for index, name in enumerate(categories):
@@ -97,9 +109,9 @@ def weighted_auc(scores: Array, positive: Array, negative: Array) -> float:
     return _auc(*_counts_by_threshold(scores, positive, negative))
 
 
-def _frame_counts(truth: Array) -> tuple[Array, Array]:
+def _frame_counts(truth: Array, frames: int) -> tuple[Array, Array]:
     positive = np.asarray(truth, dtype=np.int64)
-    return positive, SNIPPET_FRAMES - positive
+    return positive, frames - positive
 
 
 def _mean_auc_inside_videos(

@@ -46,6 +46,8 @@ class VideoScores:
     """(N, C) float32; None: the detector knows no categories."""
     diagnostics: dict[str, float]
     """Metric name -> mean of the detector's own diagnostics over videos."""
+    by_kind: dict[str, Array]
+    """Metric name -> (N,), to be averaged over abnormal and normal videos apart."""
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -83,6 +85,7 @@ def score_segments(model: Detector, features: Tensor, videos: Tensor | None = No
     scores: list[Tensor] = []
     probs: list[Tensor] = []
     diagnostics: dict[str, list[Tensor]] = {}
+    by_kind: dict[str, list[Tensor]] = {}
     with scoring_mode(model):
         for part in torch.split(chosen, max(1, TOKENS // length)):
             found: Prediction = model(rows.index_select(0, part).float())
@@ -91,6 +94,8 @@ def score_segments(model: Detector, features: Tensor, videos: Tensor | None = No
                 probs.append(found.category_probs)
             for name, value in found.diagnostics.items():
                 diagnostics.setdefault(name, []).append(value)
+            for name, value in found.by_kind.items():
+                by_kind.setdefault(name, []).append(value)
         return VideoScores(
             scores=_numpy(torch.cat(scores).view(-1, crops, length).mean(1)),
             category_probs=_numpy(torch.cat(probs).view(len(videos), crops, -1).mean(1))
@@ -98,6 +103,10 @@ def score_segments(model: Detector, features: Tensor, videos: Tensor | None = No
             else None,
             diagnostics={
                 name: float(torch.cat(values).mean()) for name, values in diagnostics.items()
+            },
+            by_kind={
+                name: _numpy(torch.cat(values).view(-1, crops).mean(1))
+                for name, values in by_kind.items()
             },
         )
 

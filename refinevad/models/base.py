@@ -62,6 +62,9 @@ class Prediction:
     the detector names no classes in time."""
     diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
     """Metric name -> ``(B,)``; their means are logged with every evaluation."""
+    by_kind: Mapping[str, Tensor] = field(default_factory=dict)
+    """Metric name -> ``(B,)``; their means over abnormal and over normal videos are logged apart,
+    as ``<name>_abnormal`` and ``<name>_normal``, where ``objective.monitor`` is on."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,31 @@ class Detector(nn.Module, ABC):
         By default the mean of the T // 16 + 1 largest.
         """
         return top_k_mean(scores, torch.ones_like(scores, dtype=torch.bool))
+
+    @classmethod
+    def held_out_losses(
+        cls, scores: Tensor, labels: Tensor, config: DetectorConfig
+    ) -> dict[str, Tensor]:
+        """Losses of held-out videos, for comparison with those of training; by default none.
+
+        Args:
+            scores: ``(N, T)`` segment scores, crops averaged.
+            labels: ``(N, C)`` bool; no label: a normal video.
+            config: Configuration of the detector.
+
+        Returns:
+            Some of ``loss_names`` -> scalar, computed as in :meth:`losses` but over all N videos.
+        """
+        return {}
+
+    def effects(self, x: Tensor, labels: Tensor) -> dict[str, float]:
+        """What the parts of a trained detector do, by metric name; by default nothing.
+
+        Args:
+            x: ``(N, T, D)`` features of held-out videos, crops averaged, on the detector's device.
+            labels: ``(N, C)`` bool.
+        """
+        return {}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimiser; by default one."""

@@ -126,7 +126,8 @@ def loads(data: bytes, *, source: str = "checkpoint") -> tuple[Detector, Meta]:
                 f"{source}: a checkpoint of the detector {name!r:.60}, which is not known here; "
                 f"known: {', '.join(CONFIGS)} (one of another package is registered first)"
             )
-        content["model"] = dict(content["model"]) | {"name": name}
+        # Fields that an earlier version did not have keep what they stood for.
+        content["model"] = {**CONFIGS[name].former, **content["model"], "name": name}
         meta = TypeAdapter(Meta).validate_python(content)
     except (ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]

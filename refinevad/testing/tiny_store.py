@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from refinevad.config.section import SNIPPET_FRAMES
+
 CATEGORIES = ("Abuse", "Arson", "Fighting")
 WIDTHS = {"visual": 8, "text": 4}
 
@@ -50,8 +52,9 @@ def tiny_store(seed: int = 0, *, crops: int = 2, segments: int = 8, videos: int 
         widths=dict(WIDTHS),
         fingerprint=f"tiny-{seed}",
         synthetic=True,
-        train=SimpleNamespace(labels=train_labels, features=np.stack(train)),
+        train=SimpleNamespace(labels=train_labels, features=np.stack(train), groups=()),
         test=SimpleNamespace(
+            snippet_frames=SNIPPET_FRAMES,
             names=[f"video{i}" for i in range(12)],
             labels=test_labels,
             offsets=offsets,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from refinevad.config.training import ObjectiveConfig
 from refinevad.data.batches import validation_split
-from refinevad.data.device import train_features
+from refinevad.data.device import as_tensor, train_features
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import (
+    effect_metrics,
     epoch_test_metrics,
     floor_metrics,
+    require_both_kinds,
     test_metrics,
     validation_metrics,
 )
@@ -20,10 +23,27 @@ from refinevad.run_config import Config
 from refinevad.training.runtime import Resolved
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from refinevad.config.data import DataConfig
     from refinevad.data.store import Store
     from refinevad.models.base import Detector
+
+
+def training_videos(
+    store: Store, data: DataConfig, objective: ObjectiveConfig, split_seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the videos that are trained on, and of those that are held out: none, where the
+    test set judges.
+
+    Raises:
+        InputError: The videos cannot be split.
+    """
+    labels = store.train.labels
+    if objective.split == "test":
+        return np.arange(len(labels)), np.empty(0, dtype=np.int64)
+    return validation_split(labels, data.val_fraction, split_seed, store.train.groups)
 
 
 class Judge:
@@ -51,14 +71,10 @@ class Judge:
     ) -> None:
         self.store, self.config = store, config
         self.objective, self.runtime = objective, runtime
-        self.training = np.arange(len(store.train.labels))
-        """Indices of the videos that are trained on."""
-        self.held_out = np.empty(0, dtype=np.int64)
-        """Indices of the videos that are held out."""
-        if objective.split == "val":
-            self.training, self.held_out = validation_split(
-                store.train.labels, config.data.val_fraction, split_seed
-            )
+        if objective.split == "test":
+            require_both_kinds(store, objective)
+        self.training, self.held_out = training_videos(store, config.data, objective, split_seed)
+        """Indices of the videos that are trained on, and of those that are held out."""
 
     @property
     def features(self) -> Tensor:
@@ -78,12 +94,28 @@ class Judge:
     def epoch_metrics(self, model: Detector) -> dict[str, float]:
         """Metrics of the objective's split and diagnostics; empty if a score is not finite."""
         if self.objective.split == "test":
-            return epoch_test_metrics(model, self.store, self.config.data.test_length)
+            length = self.config.data.test_length
+            return epoch_test_metrics(model, self.store, length, self.objective)
         return validation_metrics(
-            model, self.features, self.store.train.labels, self.held_out, self.config.model
+            model,
+            self.features,
+            self.store.train.labels,
+            self.held_out,
+            self.config.model,
+            self.objective,
         )
 
     def test_metrics(self, model: Detector) -> dict[str, float]:
-        """Frame metrics of the test set, and those of the video-label baseline."""
+        """Frame metrics of the test set, those of the video-label baseline, and what the parts of
+        the detector do on the videos that judge it."""
         scores = score_test(model, self.store, length=self.config.data.test_length)
-        return floor_metrics(self.store) | test_metrics(scores, self.store)
+        found = floor_metrics(self.store) | test_metrics(scores, self.store)
+        return found | self._effects(model) if self.objective.monitor else found
+
+    def _effects(self, model: Detector) -> dict[str, float]:
+        if self.objective.split == "test":
+            features = as_tensor(self.store.test.segments).to(self.runtime.device)
+            return effect_metrics(model, features, self.store.test.labels)
+        held_out = torch.from_numpy(self.held_out).to(self.runtime.device)
+        features = self.features.index_select(0, held_out)
+        return effect_metrics(model, features, self.store.train.labels[self.held_out])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from refinevad.config.section import SNIPPET_FRAMES
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -65,4 +67,8 @@ def checkpoint_facts(
         "selection": result.selection,
         "segments": config.data.segments,
         "test_length": config.data.test_length,
-    }
+    } | (
+        {}
+        if config.data.snippet_frames == SNIPPET_FRAMES
+        else {"snippet_frames": config.data.snippet_frames}
+    )

@@ -1,42 +1,52 @@
-"""Importances of hyperparameters, their intervals, and the fit of the surrogate model.
+"""Importances of hyperparameters, and their intervals.
 
-One forest gives one number per hyperparameter, and another seed gives another number. So every
-number has the 95% interval of a bootstrap over trials and is compared with the importance of a
-random probe. First of all, the forest must predict held-out trials.
+The headline is the *normalised total effect* of each hyperparameter (Sobol, Jansen): the part of
+the objective's variance over the space that it has a hand in, alone or with others, divided by the
+sum over all of them. It is computed on a surrogate model, which must first predict held-out trials.
+Its interval covers the choice of trials and what the model does not explain.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from refinevad.errors import Stopped
+from study.analysis.cores import on_all_cores
 from study.analysis.estimate import Estimate
 from study.analysis.forest import Design, Forest, Sample
 from study.analysis.marginals import Effects, Marginals
-from study.analysis.ped_anova import ped_anova
+from study.analysis.ped_anova import apart, ped_anova
+from study.analysis.surrogate import (
+    FOLDS,
+    LEAST_TRIALS,
+    SurrogateFit,
+    gaussian_process,
+    gaussian_shares,
+    surrogate_fit,
+    widened,
+)
 from study.ledger.records import TrialRecord
 from study.space.encoding import Encoder, Floats
 
 TREES = 300
 TREES_OF_A_REPLICATE = 32
-BOOTSTRAPS = 200
+BOOTSTRAPS = 100
+KERNELS, FUNCTIONS = 16, 12
+"""Draws from a Gaussian process: parameters of its kernel, and functions for each."""
 POINTS = 1024  # of the uniform design
-LEAST_TRIALS = 20
 LEAST_SHARE = 0.01
 """Smallest share that is called important, however narrow its interval."""
-PREDICTS = 0.5
-"""Smallest R² on held-out trials at which the forest is trusted."""
+NEGLIGIBLE = 0.05
+"""Share below which a hyperparameter is called noise, where the whole interval lies below."""
+DOUBT = 0.1
+"""Part of the unexplained share that an important hyperparameter must exceed."""
 QUARTERS = (0.25, 0.5, 0.75)
-FOLDS = 10
 
 PROBE = "(probe)"
 METHODS = ("permutation", "mdi", "ped_anova")
@@ -53,7 +63,18 @@ class ParameterImportance:
     first: float
     """Probability of being the most important one, by the headline."""
     above_noise: bool
-    """True if its interval lies above the probe's and above `LEAST_SHARE`, by the headline."""
+    """True if its interval lies above the probe's, above `LEAST_SHARE` and above a tenth of the
+    unexplained share, by the headline."""
+
+    @property
+    def negligible(self) -> bool:
+        """Whether its whole interval, with the unexplained share, lies below `NEGLIGIBLE`."""
+        return not self.above_noise and self.shares[METHODS[0]].high < NEGLIGIBLE
+
+    @property
+    def mark(self) -> str:
+        """What stands beside it in tables and pictures; nothing beside an important one."""
+        return "" if self.above_noise else "≈ noise" if self.negligible else "not decided"
 
 
 @dataclass(frozen=True)
@@ -65,21 +86,6 @@ class Interaction:
     """Share of the variance of the forest over the space."""
     above_noise: bool
     """True if its interval lies above those of all pairs with the probe and `LEAST_SHARE`."""
-
-
-@dataclass(frozen=True)
-class SurrogateFit:
-    """The fit of the forest on trials that it was not fitted to."""
-
-    r2: Estimate
-    trials: int
-    """Number of held-out trials, a tenth at a time."""
-    space_filling: bool
-    """True if they cover the space evenly; False if they are where the search went."""
-
-    @property
-    def trustworthy(self) -> bool:
-        return self.r2.value >= PREDICTS
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class Importance:
         replicates: (bootstraps, hyperparameters) headline shares, in the order of ``names``.
         names: Names of the columns of ``replicates``.
         effects: Effects of the forest, in the order of ``names``.
+        apart: Hyperparameters in which the best tenth of the space-filling trials differs from the
+            rest; None: there are too few of these trials to say.
     """
 
     trials: int
@@ -116,6 +124,7 @@ class Importance:
     replicates: Floats
     names: list[str]
     effects: Effects
+    apart: list[str] | None
 
 
 class Unanswerable(Stopped):
@@ -161,28 +170,49 @@ def importance(
     design = Design(encoder, points=POINTS, seed=int(seeds.generate_state(1)[0]))
     measures = _Measures(encoder, design)
     main, fit_seed, replicas, *stage_seeds = seeds.spawn(3 + len(QUARTERS))
+    process_seed, apart_seed = seeds.spawn(2)
     starts = [sample.take(np.arange(round(q * len(sample)))) for q in QUARTERS]
     starts = [part for part in starts if len(part) >= LEAST_TRIALS and np.ptp(part.objective)]
     few = max(20, bootstraps // 8)
-    total = 1 + FOLDS + bootstraps + len(starts) * (1 + few)
     done = itertools.count(1)
+    total = 1 + FOLDS + bootstraps + len(starts) * (1 + few)
 
     def count() -> None:
         progress(next(done), total)
 
     whole = measures.of(sample, TREES, main)
     count()
-    fit = _surrogate_fit(encoder, sample, fit_seed, count)
+    fit, process = surrogate_fit(encoder, sample, fit_seed, count)
+    if process is not None:  # a stage is then one process, and no forests
+        total = 1 + FOLDS + bootstraps + len(starts)
     resampled = measures.bootstrap(sample, replicas, bootstraps, count)
+    shares, spread = whole.shares["permutation"], _headline(resampled)
+    if process is not None:
+        spread = gaussian_shares(
+            process, design, process_seed, kernels=KERNELS, functions=FUNCTIONS
+        )
+        shares = spread.mean(axis=0)
     stages = []
     for part, stage_seed in zip(starts, stage_seeds, strict=False):
         own, *others = stage_seed.spawn(2)
-        first = measures.of(part, TREES, own).shares["permutation"]
-        again = measures.bootstrap(part, others[0], few, count)
+        if process is not None:
+            with threadpool_limits(1):  # more threads change the last bits
+                earlier = gaussian_process(encoder, part, np.random.default_rng(own), process)
+            again = gaussian_shares(
+                earlier, design, others[0], kernels=KERNELS // 4, functions=FUNCTIONS
+            )
+            first = again.mean(axis=0)
+        else:
+            first = measures.of(part, TREES, own).shares["permutation"]
+            again = _headline(measures.bootstrap(part, others[0], few, count))
         count()
-        spread = np.stack([r.shares["permutation"] for r in again])
-        stages.append(Stage(len(part), _by_name(encoder, _estimates(first, spread))))
-    return _answer(encoder, sample, fit, whole, resampled, stages)
+        stages.append(Stage(len(part), _by_name(encoder, _estimates(first, again))))
+    names = apart(encoder, sample, np.random.default_rng(apart_seed))
+    return _answer(encoder, sample, fit, (shares, spread), whole, resampled, stages, names)
+
+
+def _headline(resampled: Sequence[_Measured]) -> Floats:
+    return np.stack([r.shares["permutation"] for r in resampled])
 
 
 @dataclass(frozen=True)
@@ -232,24 +262,7 @@ class _Measures:
             rows = np.random.default_rng(draw).integers(len(sample), size=len(sample))
             return self.of(sample.take(rows), TREES_OF_A_REPLICATE, rest)
 
-        return _on_all_cores(one, seed.spawn(count), done)
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def _on_all_cores(work: Callable[[T], R], items: Sequence[T], done: Callable[[], None]) -> list[R]:
-    """Results of ``work`` on every item, in order; trees are grown without Python's lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
-    found = []
-    with threadpool_limits(1):  # else every thread starts as many again
-        for result in Parallel(cores, prefer="threads", return_as="generator")(
-            delayed(work)(item) for item in items
-        ):
-            found.append(result)
-            done()
-    return found
+        return on_all_cores(one, seed.spawn(count), done)
 
 
 def _require_an_answer(encoder: Encoder, sample: Sample) -> None:
@@ -269,51 +282,24 @@ def _require_an_answer(encoder: Encoder, sample: Sample) -> None:
         )
 
 
-def _surrogate_fit(
-    encoder: Encoder, sample: Sample, seed: np.random.SeedSequence, done: Callable[[], None]
-) -> SurrogateFit:
-    """R² on space-filling trials, each predicted by a forest of all trials but its fold's."""
-    held = np.flatnonzero(sample.space_filling)
-    evenly = len(held) >= LEAST_TRIALS and bool(np.ptp(sample.objective[held]) > 0)
-    if not evenly:
-        held = np.arange(len(sample))
-    own, *others = seed.spawn(1 + FOLDS)
-    rng = np.random.default_rng(own)
-    folds = np.array_split(rng.permutation(held), FOLDS)
-
-    def predict(number: int) -> Floats:
-        rest = sample.take(np.setdiff1d(np.arange(len(sample)), folds[number]))
-        forest = Forest(encoder, rest, trees=TREES // 3, rng=np.random.default_rng(others[number]))
-        return forest.predict(sample.codes[folds[number]])
-
-    held = np.concatenate(folds)
-    truth = sample.objective[held]
-    guess = np.concatenate(_on_all_cores(predict, range(FOLDS), done))
-    rows = rng.integers(len(held), size=(1000, len(held)))
-    spread = [_r2(truth[r], guess[r]) for r in rows if np.ptp(truth[r]) > 0]
-    low, high = np.percentile(spread, [2.5, 97.5])
-    return SurrogateFit(Estimate(_r2(truth, guess), float(low), float(high)), len(held), evenly)
-
-
-def _r2(truth: Floats, guess: Floats) -> float:
-    """R²; scikit-learn's takes a second for the thousand resamplings, with the same numbers."""
-    return float(1 - np.mean((truth - guess) ** 2) / np.var(truth))
-
-
 def _answer(
     encoder: Encoder,
     sample: Sample,
     fit: SurrogateFit,
+    headline: tuple[Floats, Floats],
     whole: _Measured,
     resampled: Sequence[_Measured],
     stages: list[Stage],
+    differing: list[str] | None,
 ) -> Importance:
     names = encoder.names
     spread = {m: np.stack([r.shares[m] for r in resampled]) for m in METHODS}
     estimates = {m: _estimates(whole.shares[m], spread[m]) for m in METHODS}
-    replicates = spread["permutation"][:, :-1]
+    *own, probe = _estimates(*headline)
+    estimates["permutation"] = [*(widened(e, fit.unexplained) for e in own), probe]
+    replicates = headline[1][:, :-1]
     first = np.bincount(replicates.argmax(axis=1), minlength=len(names)) / len(replicates)
-    noise = max(LEAST_SHARE, estimates["permutation"][-1].high)
+    noise = max(LEAST_SHARE, probe.high, DOUBT * fit.unexplained)
     parameters = [
         ParameterImportance(
             name,
@@ -336,6 +322,7 @@ def _answer(
         replicates=replicates,
         names=names,
         effects=whole.effects,
+        apart=differing,
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t
 
 from refinevad.cli import FLOOR_OF
 from study.analysis.estimate import Estimate
+from study.analysis.test_videos import FEWEST_SEEDS, TestVideos
 from study.config.variants import REPLICATE, VARIANT
 from study.ledger.records import TrialRecord
 
@@ -25,10 +26,11 @@ class VariantResult:
     Attributes:
         name: Name of the variant.
         values: Replicate -> value; a trial without one is left out.
-        mean: Mean over replicates, 95% interval by Student's t; NaN bounds below two replicates.
+        mean: Mean over replicates, 95% interval by Student's t; NaN bounds below three replicates.
         sd: Standard deviation over replicates.
         difference: Mean of (this variant - reference) over replicates that both have; None for the
             reference itself and where there is no such replicate.
+        with_videos: Whether the intervals cover the choice of test videos too.
     """
 
     name: str
@@ -36,12 +38,39 @@ class VariantResult:
     mean: Estimate
     sd: float
     difference: Estimate | None
+    with_videos: bool = False
 
     @property
     def apart(self) -> bool:
         """Whether the interval of the difference excludes 0."""
         d = self.difference
         return d is not None and (d.low > 0 or d.high < 0)
+
+
+def with_test_videos(
+    results: Sequence[VariantResult], metric: str, found: TestVideos | None
+) -> list[VariantResult]:
+    """Results whose intervals also cover the choice of test videos, where a session wrote them.
+
+    Args:
+        results: Of one metric, intervals over seeds alone.
+        metric: Its name in a trial's metrics.
+        found: What the session wrote; None: nothing.
+    """
+    head = "selected/test/"
+    if found is None or not metric.startswith(head):
+        return list(results)
+    name, changed = metric.removeprefix(head), []
+    for result in results:
+        subject = found.subjects.get(result.name)
+        if subject is not None and len(subject.trials) == len(result.values):
+            mean, difference = subject.mean.get(name), subject.difference.get(name)
+            if mean is not None:
+                result = replace(result, mean=mean.estimate(), with_videos=True)
+            if result.difference is not None and difference is not None:
+                result = replace(result, difference=difference.estimate())
+        changed.append(result)
+    return changed
 
 
 Values = Mapping[str, Mapping[int, float]]
@@ -61,23 +90,30 @@ def variant_results(values: Values, reference: str) -> list[VariantResult]:
         shared = sorted(own.keys() & base.keys())
         difference = None
         if variant != reference and shared:
-            difference = t_interval([own[k] - base[k] for k in shared])
+            difference = t_interval([own[k] - base[k] for k in shared], -1.0, 1.0)
         numbers = [own[k] for k in sorted(own)]
         sd = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else math.nan
-        results.append(VariantResult(variant, dict(own), t_interval(numbers), sd, difference))
+        mean = t_interval(numbers, 0.0, 1.0)
+        results.append(VariantResult(variant, dict(own), mean, sd, difference))
     return results
 
 
-def t_interval(values: Sequence[float]) -> Estimate:
-    """Mean and its 95% interval by Student's t; the bounds are NaN below two values."""
+def t_interval(values: Sequence[float], low: float = -math.inf, high: float = math.inf) -> Estimate:
+    """Mean and its 95% interval by Student's t; the bounds are NaN below three values.
+
+    Args:
+        values: One value per seed.
+        low: Smallest possible value of the mean; the interval ends there.
+        high: Largest possible value of the mean, likewise.
+    """
     count = len(values)
     if count == 0:
         return Estimate(math.nan, math.nan, math.nan)
     mean = float(np.mean(values))
-    if count == 1:
+    if count < FEWEST_SEEDS:
         return Estimate(mean, math.nan, math.nan)
     half = float(t.ppf((1 + LEVEL) / 2, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, max(low, mean - half), min(high, mean + half))
 
 
 def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, str]) -> str:
@@ -94,21 +130,23 @@ def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, st
         return f"{what}: no two variants have a trial of the same seed yet."
     called = names.get(reference.name, reference.name)
     pairs = min(len(r.values.keys() & reference.values.keys()) for r in others)
-    if pairs < 2:
-        return f"{what}: one seed each gives no spread; at least two are needed."
+    if pairs < FEWEST_SEEDS:
+        few = "one seed each gives" if pairs == 1 else f"{pairs} seeds each give"
+        return f"{what}: {few} no interval; at least {FEWEST_SEEDS} are needed."
     groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be distinguished from": []}
     for r in others:
         up = r.difference is not None and r.difference.value > 0
         verb = "cannot be distinguished from" if not r.apart else "above" if up else "below"
         groups[verb].append(f"{names.get(r.name, r.name)} ({signed(r.difference)})")
-    return f"{what[:1].upper()}{what[1:]} over {pairs} seeds: {_sentence(groups, called)}."
+    over = f"{pairs} seeds and the test videos" if reference.with_videos else f"{pairs} seeds"
+    return f"{what[:1].upper()}{what[1:]} over {over}: {_sentence(groups, called)}."
 
 
 def beside_baseline(
     results: Sequence[VariantResult], baseline: float, what: str, names: Mapping[str, str]
 ) -> str:
     """A sentence that states which variants the video-label baseline beats; empty where no variant
-    has two seeds, because one value has no interval.
+    has an interval, because there are too few seeds.
 
     Args:
         results: Results in any order.
@@ -118,7 +156,7 @@ def beside_baseline(
     """
     groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be distinguished from": []}
     for r in results:
-        if len(r.values) >= 2:
+        if not math.isnan(r.mean.low):
             above, below = r.mean.low > baseline, r.mean.high < baseline
             verb = "above" if above else "below" if below else "cannot be distinguished from"
             groups[verb].append(names.get(r.name, r.name))

@@ -15,10 +15,50 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from study._private.optuna import scott_density
 from study.analysis.forest import Sample
-from study.space.encoding import Floats, Scale
+from study.space.encoding import Encoder, Floats, Scale
 
 BEST = 0.1
 GRID = 50
+
+
+LEAST_TRIALS = 40
+"""Space-filling trials below which the best tenth is too small to say anything."""
+PERMUTATIONS = 200
+LEVEL = 0.05
+
+
+def apart(encoder: Encoder, sample: Sample, rng: np.random.Generator) -> list[str] | None:
+    """Hyperparameters in which the best tenth of the space-filling trials differs from the others.
+
+    Of the search's own trials that cannot be asked: it clusters them, where an irrelevant
+    hyperparameter clusters too. The null is a permutation of the objectives; the largest divergence
+    of each permutation, over all hyperparameters, is what each must exceed, so that in a study of
+    noise any is named with a probability of at most 5%.
+
+    Returns:
+        Names, the largest divergence (in units of its own null) first; None: there are too few
+        space-filling trials, or they all have one objective.
+    """
+    even = sample.take(np.flatnonzero(sample.space_filling))
+    if len(even) < LEAST_TRIALS or not np.ptp(even.objective):
+        return None
+    cells = [_grid(scale, even.codes[:, i]) for i, scale in enumerate(encoder.scales)]
+    count = math.ceil(BEST * len(even))
+
+    def divergences(order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+        return np.array(
+            [_divergence(c, s, order[:count]) for c, s in zip(cells, encoder.scales, strict=True)]
+        )
+
+    # Ties fall in random order, as in the null.
+    ranked = np.lexsort((rng.random(len(even)), -even.objective))
+    null = np.stack([divergences(rng.permutation(len(even))) for _ in range(PERMUTATIONS)])
+    middle, spread = null.mean(axis=0), null.std(axis=0)
+    found = (divergences(ranked) - middle) / spread
+    largest = ((null - middle) / spread).max(axis=1)
+    chance = [(1 + int((largest >= value).sum())) / (1 + PERMUTATIONS) for value in found]
+    named = [i for i in np.argsort(-found) if chance[i] <= LEVEL]
+    return [encoder.names[i] for i in named]
 
 
 def ped_anova(scales: Sequence[Scale], sample: Sample, probe: Floats) -> Floats:

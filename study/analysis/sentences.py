@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from study.analysis.estimate import Estimate
-from study.analysis.importance import PREDICTS, Importance
+from study.analysis.importance import NEGLIGIBLE, Importance
+from study.analysis.ped_anova import LEAST_TRIALS
+from study.analysis.surrogate import PREDICTS
 
 _SURE = 0.95
 
@@ -16,7 +19,7 @@ def fit_check(answer: Importance) -> str:
     kind = "space-filling trials" if found.space_filling else "trials (too few are space-filling)"
     seen = f"R² {interval(found.r2)} on {found.trials} held-out {kind}"
     if found.trustworthy:
-        return f"the surrogate model fits: {seen}"
+        return f"the surrogate model (a {found.model}) fits: {seen}"
     return (
         "Do not interpret these importances: the surrogate model does not fit "
         f"({seen}, less than {PREDICTS})"
@@ -28,11 +31,12 @@ def finding(answer: Importance) -> str:
     if not answer.fit.trustworthy:
         return (
             f"These {answer.trials} trials do not show which hyperparameters matter: the surrogate "
-            f"model (a random forest) reaches only R² {answer.fit.r2.value:.2f} on held-out trials."
+            f"model (a {answer.fit.model}) reaches only R² {answer.fit.r2.value:.2f} on held-out "
+            "trials."
         )
     ranked = [p for p in answer.parameters if p.above_noise]
     if not ranked:
-        return "No hyperparameter can be distinguished from noise."
+        return "No hyperparameter can be told from noise by these trials." + _undecided(answer)
     candidates = sorted(answer.parameters, key=lambda p: -p.first)
     sums = itertools.accumulate(p.first for p in candidates)
     count = next((i for i, s in enumerate(sums, 1) if s >= _SURE), len(candidates))
@@ -47,21 +51,44 @@ def finding(answer: Importance) -> str:
     if others:
         named = [f"{p.name} {interval(p.shares['permutation'])}" for p in others]
         text += f"; then {_listed(named)}"
-    noise = [p.name for p in answer.parameters if not p.above_noise]
+    noise = [p.name for p in answer.parameters if p.negligible]
     if noise:
-        text += f"; {_listed(noise)} cannot be distinguished from noise"
-    return text + "."
+        has = "has" if len(noise) == 1 else "have"
+        each = " each" if len(noise) > 1 else ""
+        text += f"; {_listed(noise)} {has} less than {NEGLIGIBLE:.0%}{each}"
+    return text + "." + _undecided(answer, [p.name for p in candidates[:count]])
+
+
+def _undecided(answer: Importance, named: Sequence[str] = ()) -> str:
+    """States for which hyperparameters the trials decide nothing."""
+    undecided = [
+        p.name
+        for p in answer.parameters
+        if not p.above_noise and not p.negligible and p.name not in named
+    ]
+    if not undecided:
+        return ""
+    return (
+        f" Not decided: {_listed(undecided)}; the {answer.fit.unexplained:.0%} of the variance "
+        "that the surrogate model does not explain may be noise, or may be theirs."
+    )
 
 
 def best_tenth(answer: Importance) -> str:
-    """States in which hyperparameters the best tenth of the trials differs from the others."""
-    noise = answer.probe["ped_anova"].high
-    shares = [(p.shares["ped_anova"], p.name) for p in answer.parameters]
-    apart = sorted((s for s in shares if s[0].low > noise), key=lambda s: -s[0].value)
-    if not apart:
-        return "The best tenth of the trials does not differ from the others in any hyperparameter."
-    named = [f"{name} {interval(share)}" for share, name in apart[:3]]
-    return f"The best tenth of the trials differs from the others most in {_listed(named)}."
+    """States in which hyperparameters the best tenth of the space-filling trials differs."""
+    if answer.apart is None:
+        return (
+            f"Best tenth: not compared, because fewer than {LEAST_TRIALS} trials are space-filling."
+        )
+    if not answer.apart:
+        return (
+            "The best tenth of the space-filling trials does not differ from the others in any "
+            "hyperparameter."
+        )
+    return (
+        "The best tenth of the space-filling trials differs from the others in "
+        f"{_listed(answer.apart[:3])} (permutation test, 5% over all hyperparameters)."
+    )
 
 
 def settled(answer: Importance) -> str:

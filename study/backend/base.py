@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from study.trials.runs import Runs, StoreSource
@@ -156,8 +158,39 @@ class Backend(ABC):
 def default_workers(threads: int) -> int:
     """Number of trials of ``threads`` threads that fit on the cores of this process."""
     if hasattr(os, "sched_getaffinity"):  # a container or `taskset` may have given it fewer
-        return max(1, len(os.sched_getaffinity(0)) // threads)
-    return max(1, (os.cpu_count() or 1) // threads)
+        cores = float(len(os.sched_getaffinity(0)))
+    else:
+        cores = float(os.cpu_count() or 1)
+    return max(1, int(min(cores, cpu_quota()) // threads))
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Cores that the control groups of this process allow (``docker --cpus``, Kubernetes' limits);
+    infinity where there is no limit.
+
+    Args:
+        root: Where control groups are mounted, version 1 or 2.
+        own: Which this process is in.
+    """
+    places = [root, root / "cpu", root / "cpu,cpuacct"]
+    with suppress(OSError, ValueError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            base = root if not controllers else root / controllers
+            for parent in [base / path.lstrip("/"), *(base / path.lstrip("/")).parents]:
+                if parent.is_relative_to(base):
+                    places.append(parent)
+    limits = [math.inf]
+    for place in places:
+        with suppress(OSError, ValueError):
+            quota, period = (place / "cpu.max").read_text().split()
+            limits.append(int(quota) / int(period))  # "max": a ValueError
+        with suppress(OSError, ValueError):
+            quota_us = int((place / "cpu.cfs_quota_us").read_text())
+            period_us = int((place / "cpu.cfs_period_us").read_text())
+            if quota_us > 0:
+                limits.append(quota_us / period_us)
+    return min(limits)
 
 
 def reason_of(error: BaseException) -> tuple[str, bool]:

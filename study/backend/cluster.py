@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,8 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
+# Ray's own is 15: beside any other program of the user, a trial would hardly run.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import psutil
 import ray
@@ -50,6 +53,15 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     silence_processes()  # what one costs a trial, we say
     if address is None:
+        _private_token()
+        folder = short_folder(os.environ)
+        if folder is not None:
+            os.environ["RAY_TMPDIR"] = folder
+            print(
+                f"note: TMPDIR cannot hold Ray's sockets (too long, or not a folder that can be "
+                f"written); Ray uses {folder}",
+                file=sys.stderr,
+            )
         try:
             with on_loopback(), without_unused_processes():
                 ray.init(
@@ -108,6 +120,36 @@ def require_listener(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except OSError as error:
         raise _no_cluster(address, error.strerror or str(error)) from None
+
+
+LONGEST_FOLDER = 35
+"""Characters of a temporary folder's path below which Ray's sockets fit into 107, the longest path
+of a socket: Ray adds some seventy."""
+
+
+def short_folder(environment: Mapping[str, str]) -> str | None:
+    """The folder that Ray should use where that of ``TMPDIR`` will not do; None: it will do."""
+    given = environment.get("RAY_TMPDIR") or environment.get("TMPDIR")
+    if given is None or (
+        len(given) <= LONGEST_FOLDER and Path(given).is_dir() and os.access(given, os.W_OK)
+    ):
+        return None
+    usable = (f for f in ("/tmp", "/var/tmp", "/dev/shm") if os.access(f, os.W_OK))
+    return next(usable, None)
+
+
+def _private_token() -> None:
+    """Gives Ray a token of its own where it cannot keep one in the home folder: containers and
+    compute nodes have homes that cannot be written, or none."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    try:
+        home: Path | None = Path.home()
+    except RuntimeError:
+        home = None
+    if home is None or not (home.is_dir() and os.access(home, os.W_OK)):
+        # Of the environment, which only processes of this user can read.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _wrong_token(address: str) -> InputError:

@@ -6,7 +6,6 @@ kernel kills, ends the session too (the same command resumes it).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from study.backend.base import Backend, TrialSource, reason_of
 from study.trials.runner import TrialRunner
 from study.trials.runs import LocalStore, Runs, StoreSource
 from study.trials.spec import TrialOutcome, TrialSpec
+from study.trials.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from refinevad.data import Store
@@ -82,7 +82,7 @@ class SerialBackend(Backend):
             if spec is None:
                 raise RuntimeError("no trial is running, and none may be begun")
             source.started(spec.number)
-            found = _run_trial(source, runs, spec, interrupt, execution.trial_timeout)
+            found = _run_trial(source, runs, spec, interrupt, execution)
             if isinstance(found, TrialOutcome):
                 source.completed(found)
             elif found is not None:
@@ -92,23 +92,27 @@ class SerialBackend(Backend):
 
 
 def _run_trial(
-    source: TrialSource, runs: Runs, spec: TrialSpec, interrupt: Interrupt, timeout: float | None
+    source: TrialSource,
+    runs: Runs,
+    spec: TrialSpec,
+    interrupt: Interrupt,
+    execution: ExecutionSection,
 ) -> TrialOutcome | Exception | None:
     """The outcome of a trial, or the error it ended with; None where the user stopped it.
 
-    A trial that takes longer than ``timeout`` seconds, looked at between epochs, ends with a
-    TimeoutError. Errors of ``source`` are not a trial's, and are raised.
+    A trial that computes longer than ``execution.trial_timeout``, looked at between epochs, ends
+    with a TimeoutError. Errors of ``source`` are not a trial's, and are raised.
 
     Raises:
         DamagedStore: The data changed under the study.
     """
-    deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    limit = TimeLimit(execution.trial_timeout, execution.threads)
     runner: TrialRunner | None = None
     while not interrupt.requested:
         try:
             runner = runner or TrialRunner(runs, spec)
-            if time.monotonic() >= deadline:
-                return TimeoutError(f"longer than {timeout:g} s")
+            if limit.reached:
+                return TimeoutError(f"longer than {limit.seconds:g} s")
             runner.advance()
             if runner.done:
                 return runner.outcome()

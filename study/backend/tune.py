@@ -6,7 +6,6 @@ trial's result is in the ledger before the trial's actor takes another.
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import logging
 import os
@@ -29,9 +28,11 @@ from study.backend.interrupt import Interrupt
 from study.backend.store_on_node import offer
 from study.backend.watchdog import watching
 from study.config.sections import ExecutionSection
+from study.ledger.records import OUT_OF_MEMORY, WORKER_DIED
 from study.trials.runner import TrialRunner
 from study.trials.runs import LocalStore, Runs, StoreSource
 from study.trials.spec import TrialOutcome, TrialSpec
+from study.trials.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from refinevad.data import Store
@@ -53,7 +54,7 @@ class TrialTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         self._runs: Runs = parameters["runs"]
-        self._timeout: float | None = parameters["timeout"]
+        self._limit: tuple[float | None, int] = parameters["limit"]
         self._begin(config["spec"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -62,9 +63,8 @@ class TrialTrainable(tune.Trainable):
 
     def _begin(self, spec: TrialSpec) -> None:
         self.cleanup()
-        if self._timeout is not None:
-            # Ends the process from a thread of C, which a hang in native code cannot hold up.
-            faulthandler.dump_traceback_later(self._timeout, exit=True)
+        self._clock = TimeLimit(*self._limit)
+        self._clock.enforce()
         self._spec = spec
         self._runner: TrialRunner | None = None  # made in step(), where an error is a trial's
 
@@ -72,6 +72,7 @@ class TrialTrainable(tune.Trainable):
         if self._runner is None:
             self._runner = TrialRunner(self._runs, self._spec)
         self._runner.advance()
+        self._clock.progressed()
         if not self._runner.done:
             return {"done": False, "epoch": self._runner.epoch, "best": self._runner.best}
         outcome = self._runner.outcome()
@@ -80,7 +81,7 @@ class TrialTrainable(tune.Trainable):
         return {"done": True, "outcome": outcome}
 
     def cleanup(self) -> None:
-        faulthandler.cancel_dump_traceback_later()
+        TimeLimit.lift()
 
 
 class _StaysHere:
@@ -237,9 +238,9 @@ def _explain(error: Exception | None) -> tuple[str, bool]:
     if isinstance(error, RayTaskError):
         return reason_of(error.cause if isinstance(error.cause, BaseException) else error)
     if isinstance(error, _KilledForMemory | OutOfMemoryError):
-        return "its worker was killed: its node ran out of memory", False
+        return OUT_OF_MEMORY, False
     if isinstance(error, RayActorError):
-        return "its worker process or node died", False
+        return WORKER_DIED, False
     return (str(error).strip().splitlines() or ["unknown"])[-1][:300], False
 
 
@@ -331,7 +332,9 @@ class RayBackend(Backend):
         # Custom searchers are else held to one trial that waits for its resources; ours are held
         # to the source's in_flight.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
-        trainable = tune.with_parameters(TrialTrainable, runs=runs, timeout=execution.trial_timeout)
+        trainable = tune.with_parameters(
+            TrialTrainable, runs=runs, limit=(execution.trial_timeout, execution.threads)
+        )
         while not (source.finished or interrupt.requested):
             segment = _Segment(source, interrupt, resize)
             _fit(segment, tune.with_resources(trainable, resources), runs)

@@ -88,7 +88,9 @@ class ExecutionSection(Section):
     retries: Annotated[int, Field(ge=0)] = 2
     """Number of retries of a trial that crashed, ran out of memory or time, or lost its node."""
     trial_timeout: Annotated[float | None, Field(gt=0.0), BeforeValidator(_seconds)] = 1800.0
-    """Longest time of one attempt: `90s`, `30m`, `2h`, or `none`."""
+    """Longest time of one attempt: `90s`, `30m`, `2h`, or `none`. It is processor time, divided by
+    `threads`, so that a busy machine changes no result. An attempt without progress for ten times
+    as long on the clock hangs, and is ended too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where trials train; `auto`: on GPUs where there are any."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from refinevad.config.data import DataConfig
+from refinevad.config.data import HOW_SOURCES_ARE_READ, DataConfig
 from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Section
 from refinevad.config.training import ObjectiveConfig, TrainConfig
@@ -48,8 +48,12 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("model", "temporal", "motar"),
     ("model", "category_weights", "soft"),
     ("search", "sampler", "tpe"),
+    ("objective", "top_k", "loss"),
+    ("objective", "monitor", False),
+    ("model", "category_outputs", "mean"),
 )
-"""Section, field and default of settings that studies of version 0.2 did not have."""
+"""Section, field and value of settings that earlier versions did not have, and that stand for
+what these versions did."""
 
 
 VariantName = Annotated[str, Field(pattern=STUDY_NAME, max_length=50)]
@@ -217,14 +221,15 @@ class StudyFile(Section):
         for source in ("visual", "text"):
             if dump["data"][source]:
                 dump["data"][source] = {"layout": dump["data"][source]["layout"]}
-        del dump["data"]["annotations"]
+        for key in ("annotations", "groups", *HOW_SOURCES_ARE_READ):
+            del dump["data"][key]
         if self.source:
             dump["source"] = {f"seed {i}": sha for i, sha in enumerate(self.source.sha256)}
         del dump["seeds"]
         # A study that was begun before there was a field keeps its hash.
         for section, name, default in _SINCE_0_2:
             within = dump[section] if section else dump
-            if within.get(name) == default:
+            if name in within and within[name] == default:
                 within.pop(name, None)
         model = dump["model"]
         if self.model.name == RefineVADConfig.model_fields["name"].default:

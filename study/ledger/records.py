@@ -64,6 +64,12 @@ class TrialResult:
     """Host, process, device, precision, versions: the kind of hardware that decided the bits."""
 
 
+TIMED_OUT = "timed out"
+WORKER_DIED = "its worker process or node died"
+OUT_OF_MEMORY = "its worker was killed: its node ran out of memory"
+"""Reasons for a lost attempt that lie with the machine."""
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One trial as the ledger knows it."""
@@ -117,6 +123,22 @@ class TrialRecord:
         )
 
 
+def ended_by_machine(records: Iterable[TrialRecord]) -> str:
+    """A sentence about trials that failed because of the machine's state, by which the result is
+    more than a function of file, seed and data; empty where there is none."""
+    failed = [r for r in records if r.state == "FAILED" and r.reason]
+    late = sum(r.reason.startswith(TIMED_OUT) for r in failed if r.reason)
+    gone = sum(r.reason in (WORKER_DIED, OUT_OF_MEMORY) for r in failed)
+    counts = [(late, "by time-out"), (gone, "with their worker")]
+    said = " and ".join(f"{count} {how}" for count, how in counts if count)
+    if not said:
+        return ""
+    return (
+        f"trials failed: {said}; elsewhere they may end otherwise, and so may trials proposed "
+        "after them"
+    )
+
+
 def digest(records: Iterable[TrialRecord]) -> str:
     """sha256 over number, parameters, state and objective of every ended trial, in order.
 
@@ -134,6 +156,16 @@ def best(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The trial with the highest objective; the first of equals."""
     ended = [r for r in records if r.objective is not None and r.ended and not r.diverged]
     return max(ended, key=lambda r: (r.objective, -r.number), default=None)
+
+
+def selected_metrics(record: TrialRecord) -> dict[str, float]:
+    """Metrics of a trial's selected epoch, by the names that a run gives them."""
+    head = "selected/"
+    return {
+        name.removeprefix(head): value
+        for name, value in record.metrics.items()
+        if name.startswith(head)
+    }
 
 
 def _exact(value: Any) -> Any:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from refinevad.errors import InputError
 from refinevad.models.registry import CONFIGS, DEFAULT
+from study.config.former import as_begun, written_out
 from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.lines import Seal, Snapshot
@@ -134,6 +135,23 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def as_in_ledger(file: StudyFile, folder: Path) -> StudyFile:
+    """A study file with the defaults of the version that began the study in ``folder``.
+
+    Where no study has begun there, it is the file itself.
+
+    Raises:
+        InputError: The ledger cannot be read.
+    """
+    if not (folder / JOURNAL).is_file():
+        return file
+    try:
+        recorded = LedgerReader(folder).meta.config
+    except InputError:  # not begun, or damaged: opening it to write says which
+        return file
+    return as_begun(file, recorded)
+
+
 def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
     """The study file as the ledger keeps it.
 
@@ -152,7 +170,7 @@ def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:
             name: {kind: value for kind, value in dimension.items() if value is not None}
             for name, dimension in meta.config["space"].items()
         }
-        return StudyFile.model_validate(meta.config | {"space": space})
+        return StudyFile.model_validate(written_out(meta.config) | {"space": space})
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise InputError(
             f"{folder / JOURNAL}: its copy of the study file is not valid "

@@ -13,7 +13,7 @@ from refinevad.config.datasets import Published
 from refinevad.files import write_whole
 from study.analysis import sentences
 from study.analysis.estimate import Estimate
-from study.analysis.importance import METHODS, PROBE, Importance
+from study.analysis.importance import METHODS, NEGLIGIBLE, PROBE, Importance
 from study.analysis.study_importance import importance_table, interactions_table, stages_table
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
         row = [parameter.name, *cells, f"{parameter.first:.2f}"]
         if paper:
             row.append(_published(paper, parameter.name))
-        noise = "" if parameter.above_noise else "≈ noise"
-        table.add_row(*row, noise, style=None if parameter.above_noise else "dim")
+        table.add_row(*row, parameter.mark, style=None if parameter.above_noise else "dim")
     probe = [_short(found.probe[method]) for method in METHODS]
     table.add_row(PROBE, *probe, *[""] * (3 if paper else 2), style="dim")
     console.print(table)
     say(
-        "shares of importance with 95% intervals; permutation: on a uniform design, the headline; "
-        "impurity: the paper's; PED-ANOVA: for being among the best 10%; ≈ noise: cannot "
-        "be distinguished from the random probe",
+        "shares of importance with 95% intervals; permutation: total effect over the whole space, "
+        "the headline; impurity: the paper's; PED-ANOVA: for being among the best 10%, where the "
+        f"search's own clusters count too; ≈ noise: below {NEGLIGIBLE:.0%}, whatever is "
+        "unexplained; not decided: the unexplained variance may be noise or may be its",
         style="dim",
     )
     if found.single:
@@ -173,9 +173,11 @@ def importance_cards(view: StudyView, found: Importance) -> list[Card]:
             "Permutation is the headline: the change of the surrogate model's prediction when one "
             "hyperparameter is redrawn, over the whole space. Impurity (MDI) is the paper's "
             "measure and weighs regions by their number of trials. PED-ANOVA is the importance for "
-            "being among the best tenth. The probe is a random column: shares that overlap with it "
-            "cannot be distinguished from noise. P(first): probability of being the most "
-            "important. " + describe(view),
+            "being among the best tenth, where the search's own clusters count too. Intervals of "
+            "the headline leave room for what the model does not explain: ≈ noise is below "
+            f"{NEGLIGIBLE:.0%} even so; of what is not decided, the trials do not tell. The probe "
+            "is a random column. P(first): probability of being the most important. "
+            + describe(view),
         ),
         Card(
             "The best values",
@@ -218,7 +220,7 @@ def _shares(view: StudyView, found: Importance) -> pd.DataFrame:
         row["P(first)"] = f"{parameter.first:.2f}"
         if paper:
             row[f"paper, {paper.where}"] = _published(paper, parameter.name)
-        row[""] = "" if parameter.above_noise else "≈ noise"
+        row[""] = parameter.mark
         rows.append(row)
     probe: dict[str, object] = {
         METHOD_HEADS[m]: sentences.interval(found.probe[m]) for m in METHODS

@@ -8,14 +8,27 @@ from collections import Counter
 import pandas as pd
 
 from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
+from refinevad.training.monitor import core_sentence, warnings_of
+from study.analysis.test_videos import (
+    beside_baselines,
+    described,
+    is_above_all,
+    read_test_videos,
+)
 from study.config.samplers import SAMPLERS
 from study.ledger.provenance import hardware_kinds, hardware_text
-from study.ledger.records import TrialRecord, best, digest
+from study.ledger.records import (
+    TrialRecord,
+    best,
+    digest,
+    ended_by_machine,
+    selected_metrics,
+)
 from study.ledger.study import SPLITS, StudyView
 from study.plots.style import short
 from study.plots.trials import history, learning_curves, parallel
 from study.reporting.card import Card
-from study.text import clock
+from study.text import capitalised, clock
 
 _SHOWN = 10
 
@@ -33,6 +46,12 @@ def lead(view: StudyView) -> str:
         f"The best of {so_far} reaches {winner.objective:.4f} {view.objective} "
         f"(trial {winner.number}, epoch {winner.selected_epoch})."
     )
+    on_test = read_test_videos(view.folder, digest(view.records))
+    beside = " ".join(beside_baselines(on_test))
+    if beside and on_test is not None and not is_above_all(on_test):
+        text = f"{beside} {text}"  # the first thing to know
+    else:
+        text = f"{text} {beside}".rstrip()
     auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
     if auc is not None and floor is not None:
         text += (
@@ -82,6 +101,8 @@ def facts(view: StudyView) -> dict[str, str]:
     }
     if not file.execution.deterministic:
         found["digest"] += " (not reproducible: execution.deterministic is false)"
+    elif outside := ended_by_machine(view.records):
+        found["digest"] += f" (not reproducible: {outside})"
     return found
 
 
@@ -123,6 +144,7 @@ def test_card(view: StudyView) -> Card | None:
     winner = best(view.records)
     if winner is None:
         return None
+    on_test = read_test_videos(view.folder, digest(view.records))
     rows: list[dict[str, object]] = []
     for key, name in METRIC_NAMES.items():
         value = winner.metrics.get(f"selected/{key}")
@@ -130,10 +152,14 @@ def test_card(view: StudyView) -> Card | None:
             row: dict[str, object] = {"metric": name, f"epoch {winner.selected_epoch}": value}
             row["last epoch"] = winner.metrics.get(f"last/{key}")
             row["video-label baseline"] = winner.metrics.get(f"selected/{FLOOR_OF.get(key, '')}")
+            for name, baseline in (on_test.baselines if on_test else {}).items():
+                row[name] = baseline.metrics.get(key.rpartition("/")[2])
             rows.append(row)
     if not rows:
         return None
     auc, floor = winner.metrics.get("selected/test/auc"), winner.metrics.get("selected/floor/auc")
+    selected = selected_metrics(winner)
+    monitored = [core_sentence(selected), *map(capitalised, warnings_of(selected))]
     text = f"Trial {winner.number} on the test set."
     if auc is not None and floor is not None:
         where = "above" if auc >= floor else "below"
@@ -145,8 +171,15 @@ def test_card(view: StudyView) -> Card | None:
         "On the test set",
         text,
         pd.DataFrame(rows),
-        note="Video-label baseline: a scorer that knows only whether a video is abnormal and gives "
-        f"all its frames one score. Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
+        note=" ".join(
+            [
+                "Video-label baseline: a scorer that knows only whether a video is abnormal and "
+                "gives all its frames one score. "
+                f"Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
+                *described(on_test),
+                *(f"{sentence}." for sentence in monitored if sentence),
+            ]
+        ),
     )
 
 

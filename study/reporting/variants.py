@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from study.analysis.activity import inactive_core
 from study.analysis.paired import (
     OBJECTIVE,
     Values,
@@ -17,7 +18,11 @@ from study.analysis.paired import (
     signed,
     values_of,
     variant_results,
+    with_test_videos,
 )
+from study.analysis.test_videos import beside_baselines, read_test_videos
+from study.config.variants import VARIANT
+from study.ledger.records import digest
 from study.ledger.study import StudyView
 from study.plots.variants import variants as variants_picture
 from study.reporting.card import Card
@@ -73,7 +78,11 @@ def variants_card(
     reference, names = reference or variants[0], names or {}
     metrics = metrics or shown_metrics(view)
     found = {key: values_of(view.records, variants, key) for key in metrics} | dict(values or {})
-    results = {key: variant_results(found[key], reference) for key in metrics}
+    on_test = read_test_videos(view.folder, digest(view.records))
+    results = {
+        key: with_test_videos(variant_results(found[key], reference), key, on_test)
+        for key in metrics
+    }
     head = next(iter(metrics))
     table = _table(results, metrics, head, names, paper or {})
     seeds = max((len(r.values) for r in results[head]), default=0)
@@ -87,6 +96,8 @@ def variants_card(
         for key, label in metrics.items()
         if key != head and any(result.apart for result in results[key])
     ]
+    own = [record for record in view.ended if record.params.get(VARIANT) in variants]
+    further = [*others, *beside_baselines(on_test), note, inactive_core(own)]
     return Card(
         title,
         text,
@@ -99,12 +110,19 @@ def variants_card(
             else marks,
             mark=mark,
         ),
-        f"Every seed as a point; means over up to {seeds} seeds with 95% intervals by Student's t. "
-        f"{view.caption()}.",
+        f"Every seed as a point; means over up to {seeds} seeds with 95% intervals"
+        f"{_over(results[head])}. {view.caption()}.",
         "Differences are paired: variants of one seed have the same random numbers and held-out "
         "videos. Intervals are per comparison, not corrected for their number, and do not cover "
-        f"another choice of held-out videos. {' '.join([*others, note])}".strip(),
+        f"another choice of held-out videos. {' '.join(further)}".strip(),
     )
+
+
+def _over(results: Sequence[VariantResult]) -> str:
+    """What the intervals of a metric cover."""
+    if any(result.with_videos for result in results):
+        return " over seeds (Student's t) and test videos (bootstrap)"
+    return " by Student's t over seeds; they say nothing of other test videos"
 
 
 def _table(

@@ -54,7 +54,7 @@ def first_proposals(file: StudyFile, count: int) -> list[Params]:
 
 def stopping_rule(file: StudyFile) -> StoppingRule | None:
     """The pruning of a study; None: it prunes nothing."""
-    return StoppingRule(file.pruning, _longest(file)) if file.pruning else None
+    return StoppingRule(file.pruning, longest(file)) if file.pruning else None
 
 
 def propose(
@@ -74,6 +74,7 @@ def propose(
     return Proposal(params, seed, curve)
 
 
-def _longest(file: StudyFile) -> int:
+def longest(file: StudyFile) -> int:
+    """Epochs of the longest possible trial."""
     dimension = file.space.get("epochs")
     return int(max(dimension.bounds())) if dimension else file.train.epochs

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from refinevad.errors import Stopped
 from study.config.study_file import StudyFile
-from study.ledger.records import TrialRecord, TrialResult
+from study.ledger.records import TIMED_OUT, WORKER_DIED, TrialRecord, TrialResult
 from study.ledger.writer import Ledger
 from study.progress.screen import Screen
 from study.search.proposal import ordered_search, propose, stopping_rule
@@ -159,8 +159,10 @@ class Driver:
             return
         begun, execution = self._begun[number], self.file.execution
         seconds = time.monotonic() - begun.monotonic
-        if execution.trial_timeout is not None and seconds >= execution.trial_timeout:
-            reason = f"timed out after {execution.trial_timeout:g} s"
+        limit = execution.trial_timeout
+        ended_from_outside = reason == WORKER_DIED or reason.startswith("TimeoutError")
+        if limit is not None and seconds >= limit and ended_from_outside:
+            reason = f"{TIMED_OUT} after {limit:g} s"
         # On a device of its own, before it counts.
         whole_gpu = out_of_gpu_memory and not record.whole_gpu
         if not whole_gpu and record.attempts - record.whole_gpu >= execution.retries:

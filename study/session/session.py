@@ -14,22 +14,25 @@ from rich.console import Console
 from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import CannotWrite, write_whole
+from study.analysis.test_videos import TestVideos
 from study.backend import BackendName, open_backend
 from study.backend.base import Backend
 from study.backend.interrupt import Interrupt
 from study.config.study_file import StudyFile
 from study.ledger.provenance import changed_versions, git_commit, versions
 from study.ledger.records import StudyMeta, TrialRecord
+from study.ledger.study import as_in_ledger, read_study
 from study.ledger.table import trials_table
 from study.ledger.writer import Ledger
 from study.progress.forecast import Forecaster
 from study.progress.live import open_screen
 from study.progress.screen import Screen
 from study.progress.tally import Tally
-from study.search.proposal import first_proposals
+from study.search.proposal import first_proposals, longest
 from study.session.driver import Driver
 from study.session.summary import print_summary
-from study.tracking import redact
+from study.session.test_videos import write_test_videos
+from study.tracking import TrackingUnavailable, redact, show_analysis
 from study.tracking.process import start_publisher, wait_publisher
 from study.trials.checkpoints import Checkpoints
 from study.trials.runs import DetectorRuns, Runs
@@ -53,6 +56,8 @@ class SessionOptions:
     """Address of a Ray cluster; None: Ray is started on this machine."""
     backend: BackendName = "ray"
     """Name of the backend that runs the trials."""
+    baselines: bool = True
+    """Whether baselines are computed when the study ends."""
     in_notebook: bool = False
     """True in a notebook or another program, whose process Ctrl-C must not end."""
 
@@ -78,6 +83,7 @@ def run_session(
     """
     backend = open_backend(options.backend, address=options.address, workers=options.workers)
     backend.require()
+    file = as_in_ledger(file, options.folder)
     try:
         with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
             _say(console, [ledger.recovered, *changed_versions(ledger.meta)], style="yellow")
@@ -111,15 +117,19 @@ class _Session:
             _say(self._console, [text])
             publisher = self._publisher()
         else:
+            self._note_few_steps()
             publisher = self._run_trials(driver, screen)
         records = self._ledger.trials()
         table: str = trials_table(records).to_csv(index=False)
         write_whole(self._options.folder / "trials.csv", table.encode())
         self._ledger.seal()
+        interrupted = not driver.finished
+        on_test = None if interrupted else self._test_videos(records)
         print_summary(
             self._console,
             self._ledger.meta,
             records,
+            on_test,
             folder=self._options.folder,
             reproducible=self._file.execution.deterministic,
             synthetic=self._file.data.synthetic is not None,
@@ -129,7 +139,50 @@ class _Session:
         if publisher is not None and not published and publisher.poll() is None:
             _say(self._console, ["Waiting for MLflow to catch up …"], style="dim")
             published = wait_publisher(publisher, patience)
-        return Outcome(records, interrupted=not driver.finished, published=published)
+        if published and publisher is not None and on_test is not None:
+            self._show(on_test)
+        return Outcome(records, interrupted=interrupted, published=published)
+
+    def _show(self, on_test: TestVideos) -> None:
+        """Adds the baselines to the study's run in MLflow."""
+        uri = self._options.tracking_uri
+        if uri is None or not on_test.baselines:
+            return
+        try:
+            show_analysis(read_study(self._options.folder), uri, on_test.numbers())
+        except TrackingUnavailable as error:
+            _say(self._console, [f"MLflow does not have the baselines: {error}"], style="yellow")
+
+    def _test_videos(self, records: list[TrialRecord]) -> TestVideos | None:
+        """What the models give on the test videos; Ctrl-C skips it, and an error is only said."""
+        try:
+            return write_test_videos(
+                self._file,
+                self._store,
+                records,
+                self._options.folder,
+                with_baselines=self._options.baselines,
+                say=lambda text: _say(self._console, [f"{text} …"], style="dim"),
+            )
+        except KeyboardInterrupt:
+            _say(self._console, ["Interrupted: results on the test videos are left out"])
+        except InputError as error:
+            _say(self._console, [f"results on the test videos are left out: {error}"])
+        return None
+
+    def _note_few_steps(self) -> None:
+        """Says where even the longest trial has few gradient steps."""
+        from refinevad.training.judge import training_videos
+        from refinevad.training.monitor import few_steps
+
+        file = self._file
+        if "batch_size" in file.space or any(d.fitted for d in file.detectors()):
+            return
+        seed = file.study.seed if file.data.split_seed is None else file.data.split_seed
+        chosen = training_videos(self._store, file.data, file.objective, seed)[0]
+        note = few_steps(self._store.train.labels[chosen], file.train.batch_size, longest(file))
+        if note:
+            _say(self._console, [f"note: {note}"], style="yellow")
 
     def _driver(self) -> tuple[Driver, Screen]:
         file, options = self._file, self._options

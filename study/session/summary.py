@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
+from refinevad.training.monitor import core_sentence, warnings_of
+from study.analysis.activity import inactive_core
 from study.analysis.paired import (
     OBJECTIVE,
     baselines_of,
@@ -16,10 +18,19 @@ from study.analysis.paired import (
     compared,
     values_of,
     variant_results,
+    with_test_videos,
 )
+from study.analysis.test_videos import TestVideos, beside_baselines
 from study.config.variants import VARIANT
 from study.ledger.provenance import hardware_kinds, hardware_text
-from study.ledger.records import StudyMeta, TrialRecord, best, digest
+from study.ledger.records import (
+    StudyMeta,
+    TrialRecord,
+    best,
+    digest,
+    ended_by_machine,
+    selected_metrics,
+)
 from study.text import plain
 
 
@@ -27,12 +38,23 @@ def print_summary(
     console: Console,
     meta: StudyMeta,
     records: Sequence[TrialRecord],
+    on_test: TestVideos | None = None,
     *,
     folder: Path,
     reproducible: bool,
     synthetic: bool,
 ) -> None:
-    """Prints the summary of a study, complete or not."""
+    """Prints the summary of a study, complete or not.
+
+    Args:
+        console: Console that it goes to.
+        meta: Description of the study.
+        records: Its trials.
+        on_test: Results on the test videos beside the baselines; None: there are none.
+        folder: Folder of the study.
+        reproducible: Whether the same bits come out again.
+        synthetic: Whether the data are synthetic.
+    """
     winner = best(records)
     ended = [r for r in records if r.ended]
     counts = {
@@ -48,7 +70,7 @@ def print_summary(
     if winner is None:
         console.print("no trial has a result yet")
     elif VARIANT in winner.params:
-        _print_variants(console, ended, meta)
+        _print_variants(console, ended, meta, on_test)
     else:
         console.print(
             f"best trial [bold]{winner.number}[/]: {meta.metric} on {meta.split} = "
@@ -56,7 +78,7 @@ def print_summary(
             highlight=False,
         )
         console.print(f"  {plain(winner.params)}", highlight=False, markup=False)
-        _print_metrics(console, winner, meta)
+        _print_metrics(console, winner, meta, on_test)
     kinds = hardware_kinds(records)
     if len(kinds) > 1:
         text = (
@@ -65,11 +87,19 @@ def print_summary(
         listed = "".join(f"\n  {hardware_text(kind)}" for kind in kinds)
         console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
     note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
+    outside = ended_by_machine(records)
+    if outside and not note:
+        note = f"  (not reproducible: {outside})"
     console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
     console.print(f"ledger {folder}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _print_variants(console: Console, ended: Sequence[TrialRecord], meta: StudyMeta) -> None:
+def _print_variants(
+    console: Console,
+    ended: Sequence[TrialRecord],
+    meta: StudyMeta,
+    on_test: TestVideos | None,
+) -> None:
     """Means over seeds, one row per variant: the best single trial would be the luckiest seed."""
     in_order = sorted(ended, key=lambda record: record.number)
     variants = list(dict.fromkeys(str(record.params[VARIANT]) for record in in_order))
@@ -90,27 +120,52 @@ def _print_variants(console: Console, ended: Sequence[TrialRecord], meta: StudyM
     if baselines:
         known = [f"{baselines[key]:.4f}" if key in baselines else "" for key in columns]
         table.add_row("video-label baseline", "", *known, style="dim")
+    for name, row in (on_test.baselines if on_test else {}).items():
+        cells_of = [row.metrics.get(key.rpartition("/")[2]) for key in columns]
+        texts = [
+            "" if value is None or key == OBJECTIVE else f"{value:.4f}"
+            for key, value in zip(columns, cells_of, strict=True)
+        ]
+        table.add_row(name, "", *texts, style="dim")
     console.print(table)
     said = [compared(variant_results(found[OBJECTIVE], variants[0]), what, {})]
+    for key, title in columns.items():
+        if key == OBJECTIVE:
+            continue
+        results = with_test_videos(variant_results(found[key], variants[0]), key, on_test)
+        if any(result.with_videos for result in results):
+            said.append(compared(results, title, {}))
     for key, baseline in baselines.items():
-        results = variant_results(found[key], variants[0])
+        results = with_test_videos(variant_results(found[key], variants[0]), key, on_test)
         if sentence := beside_baseline(results, baseline, columns[key], {}):
             said.append(sentence)
     if baselines:
         said.append("video-label baseline: a scorer that knows only whether a video is abnormal")
+    said += beside_baselines(on_test)
+    if note := inactive_core(in_order):
+        said.append(note)
     for sentence in said:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> None:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
+def _print_metrics(
+    console: Console, winner: TrialRecord, meta: StudyMeta, on_test: TestVideos | None
+) -> None:
+    table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column("", style="dim", no_wrap=True)
-    table.add_column(f"epoch {winner.selected_epoch} ({meta.split})", justify="right")
-    table.add_column("last epoch", justify="right")
-    table.add_column("video-label\nbaseline", justify="right", style="dim")
+    table.add_column(
+        f"epoch {winner.selected_epoch}\n({meta.split})", justify="right", no_wrap=True
+    )
+    table.add_column("last\nepoch", justify="right", no_wrap=True)
+    table.add_column("video-\nlabel\nbaseline", justify="right", style="dim", no_wrap=True)
+    others = on_test.baselines if on_test else {}
+    for baseline in others:
+        words = baseline.replace(" ", "\n").replace("-", "-\n")
+        table.add_column(words, justify="right", style="dim", no_wrap=True)
     for key, name in METRIC_NAMES.items():
         names = (f"selected/{key}", f"last/{key}", f"selected/{FLOOR_OF.get(key, '')}")
         cells = [winner.metrics.get(metric) for metric in names]
+        cells += [row.metrics.get(key.rpartition("/")[2]) for row in others.values()]
         if key.startswith("test/") and cells[0] is not None:
             table.add_row(name, *("" if c is None else f"{c:.4f}" for c in cells))
     if table.row_count:
@@ -120,3 +175,10 @@ def _print_metrics(console: Console, winner: TrialRecord, meta: StudyMeta) -> No
             "whether a video is abnormal"
         )
         console.print(note, style="dim")
+    for sentence in beside_baselines(on_test):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    selected = selected_metrics(winner)
+    if text := core_sentence(selected):
+        console.print(f"{text} (held-out videos)" if meta.split == "val" else text, style="dim")
+    for warning in warnings_of(selected):
+        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)

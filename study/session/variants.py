@@ -111,7 +111,7 @@ def run_study(
 
     uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
     options = SessionOptions(
-        args.runs / file.study.name, uri, args.workers, args.address, args.backend
+        args.runs / file.study.name, uri, args.workers, args.address, args.backend, args.baselines
     )
     try:
         interrupted = run_session(file, store, options, console).interrupted

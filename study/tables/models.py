@@ -111,7 +111,7 @@ def detection_card(view: StudyView, store: Store, scored: Sequence[Scored]) -> C
             found = []
             for one in scored:
                 matrix = class_scores(one.snippets, one.probs, test.offsets, kind)
-                found.append(measure(matrix, test.offsets, truth))
+                found.append(measure(matrix, test.offsets, truth, frames=test.snippet_frames))
             silent += sum(bool(f.silent) for f in found) if form == "VadCLIP's" else 0
             by_iou = {iou: t_interval([f.by_iou[iou] for f in found]) for iou in IOUS}
             curves[f"{form}, {kind}"] = by_iou

@@ -11,7 +11,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from refinevad.config.section import SNIPPET_FRAMES
 from refinevad.evaluation.metrics import weighted_auc
 from study.plots.videos import VideoCurve, category_bars, score_curves, video_map
 from study.reporting.card import Card
@@ -51,16 +50,19 @@ def curves_card(view: StudyView, store: Store, scored: Scored) -> Card:
         name, category = test.names[m], _category(store, m)
         curves.append(
             VideoCurve(
-                _title(name, category), scored.snippets[part], SNIPPET_FRAMES, test.events[m]
+                _title(name, category),
+                scored.snippets[part],
+                test.snippet_frames,
+                test.events[m],
             )
         )
         positive = test.truth[part].astype(np.int64)
-        auc = weighted_auc(scored.snippets[part], positive, SNIPPET_FRAMES - positive)
+        auc = weighted_auc(scored.snippets[part], positive, test.snippet_frames - positive)
         rows.append(
             {
                 "video": name,
                 "category": category,
-                "frames": len(positive) * SNIPPET_FRAMES,
+                "frames": len(positive) * test.snippet_frames,
                 "AUC inside": None if np.isnan(auc) else auc,
                 "highest score": float(scored.snippets[part].max()),
             }
@@ -74,7 +76,7 @@ def curves_card(view: StudyView, store: Store, scored: Scored) -> Card:
         "video's other frames more often than not (AUC inside above 0.5).",
         table,
         score_curves(curves),
-        f"Anomaly score per snippet of {SNIPPET_FRAMES} frames, annotated events shaded; "
+        f"Anomaly score per snippet of {test.snippet_frames} frames, annotated events shaded; "
         f"{_model(scored)}. {view.caption()}.",
         "The first test video of each category in the order of the list, then a normal one; no "
         "video was chosen by its curve.",

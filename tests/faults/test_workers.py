@@ -92,15 +92,15 @@ def test_rays_own_process_is_killed(
 @pytest.mark.slow
 def test_a_trial_that_hangs(fault: Fault, workspace: Workspace, undisturbed: Undisturbed) -> None:
     fault.done = "a trial hangs in native code, holding the interpreter's lock"
-    fault.how = "in its second epoch, the first time; execution.trial_timeout 60 s"
+    fault.how = "in its second epoch, the first time; execution.trial_timeout 15 s"
     run = workspace.run(
-        *("--workers", "2", "--set", "execution.trial_timeout=60s"),
+        *("--workers", "2", "--set", "execution.trial_timeout=15s"),
         program=troubled({3: "hangs once"}),
     )
     assert digest_of(run) == undisturbed.digest
-    assert "trial 3 lost an attempt and will be retried: timed out after 60 s" in run.stdout
+    assert "trial 3 lost an attempt and will be retried: timed out after 15 s" in run.stdout
     assert attempts(workspace) == {3: 1}
-    fault.seen = "trial 3 lost an attempt and will be retried: timed out after 60 s"
+    fault.seen = "trial 3 lost an attempt and will be retried: timed out after 15 s"
     fault.after = ended_undisturbed(workspace, undisturbed)
 
 

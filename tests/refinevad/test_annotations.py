@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refinevad.config.data import AnnotationTimes
 from refinevad.data.annotations import Event, read_annotations, truth
 from refinevad.errors import InputError
 
@@ -52,19 +53,26 @@ def test_both_xd_formats_give_the_same_events(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("video 5", "line 1.*pairs"),
-        ("video", "line 1.*pairs"),
         ("video 9 5", "line 1.*not an interval"),
-        ("video 5 5", "line 1.*not an interval"),
         ("video -1 5", "line 1.*not an interval"),
-        ("ok 1 2\nv Abuse 165 240 300.0 400.0", r"annotations\.txt, line 2: '300\.0' is not"),
-        ("v Abuse 165 240 +30s 400", r"line 1: '\+30s' is not a frame"),
-        ("v Abuse 165 240 .5 400", r"line 1: '\.5' is not a frame"),
-        ("v Abuse 165 240 -x 400", "line 1: '-x' is not a frame"),
-        ("v Abuse 165 240 3_0 4_0", "line 1: '3_0' is not a frame"),
-        ("v Abuse 165 nan", "line 1: 'nan' is not a frame"),
-        ("v Abuse 165 240 nan nan", "line 1: expected frame numbers after 'nan'"),
+        (
+            "ok 1 2\nv Abuse 165 240 300.5 400",
+            r"annotations\.txt, line 2: 300\.5 400 are no whole frames; .*annotation_style",
+        ),
+        ("v Abuse 165 240 +30s 400", r"line 1: '\+30s' is not a number"),
+        ("v Abuse 165 240 .5 400", "line 1: 0.5 400 are no whole frames"),
+        ("v Abuse 165 240 -x 400", "line 1: '-x' is not a number"),
+        ("v Abuse 165 240 3_0 4_0", "line 1: '3_0' is not a number"),
+        ("v Abuse 165 nan", "line 1: 'nan' is not a number"),
+        ("v Abuse 165 240 nan nan", "line 1: expected numbers after 'nan'"),
         ("v B4 0 15 G 19", "line 1.*pairs"),
-        ("video 1 2\nvideo.mp4 3 4", "line 2.*twice"),
+        ("video 1 2\nvideo.mp4 1 2", "line 2.*twice"),
+        ("video 1 2\nvideo Normal", "line 2.*twice, as normal"),
+        ("v Fire", "line 1: expected pairs of numbers after 'Fire'"),
+        ("v Normal 5", "line 1.*pairs"),
+        ("v Fire 16O 320", "line 1: '16O' is not a number"),
+        ('{"v": [[1, 2]]}', "looks like JSON"),
+        ("video,start,end,label\nv,1,2,Fire,x", "line 2: 5 fields, but the header has 4"),
         ("", "empty"),
     ],
 )
@@ -134,3 +142,77 @@ def test_no_event_of_the_ucf_and_msad_files_is_lost(
     assert sum(len(row) // 2 - row.count("-1") // 2 for row in rows) == n_events
     assert len(found.events) == len(rows) == videos
     assert sum(len(events) for events in found.events.values()) == n_events
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a Fire 160 320 -1 -1\nn Normal -1 -1 -1 -1",
+        "a.avi Fire 160 320 -1 -1\nn.MP4 Normal -1 -1",
+        "Fire/a.mp4 Fire 160 320\nnormal/n.mkv Normal",
+        "a,Fire,160,320,-1,-1\nn,Normal,-1,-1",
+        "a\tFire\t160\t320\nn\tNormal\t-1\t-1",
+        "name class s1 e1 s2 e2\na Fire 160 320 -1 -1\nn Normal -1 -1 -1 -1",
+        "a Fire 160.0 320.0\nn Normal 0 0",
+        "a 2wheeler 160 320\nn",
+        "a Fire [160, 320, -1, -1]\nn Normal []",
+        "a [160,320]\nn Normal_Videos",
+        "video,start,end,label\na,160,320,Fire\nn,,,Normal",
+        "a,160,320,Fire\nn,-1,-1,Normal",
+        '"a",160,320,"Fire"\n"n",-1,-1,"正常"',
+        "video, start, end\na, 160, 320\nn, -1, -1",
+    ],
+)
+def test_every_form_that_people_have_gives_the_same_events(tmp_path: Path, text: str) -> None:
+    found = read_annotations(written(tmp_path, text)).events
+    assert {name.rpartition("/")[2]: own for name, own in found.items()} == {
+        "a": [(160, 320)],
+        "n": [],
+    }
+
+
+def test_events_of_one_video_on_several_lines_belong_together(tmp_path: Path) -> None:
+    found = read_annotations(written(tmp_path, "video,start,end,label\na,10,20,X\na,40,50,X"))
+    assert found.events == {"a": [(10, 20), (40, 50)]}
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ","])
+def test_names_with_blanks_are_found_among_the_listed_ones(tmp_path: Path, separator: str) -> None:
+    line = separator.join(["my video 1.mp4", "Fire", "16", "32"])
+    other = separator.join(["my video 12", "Normal", "-1", "-1"])
+    found = read_annotations(
+        written(tmp_path, f"{line}\n{other}"), known=["my video 1", "my video 12", "my"]
+    )
+    assert found.events == {"my video 1": [(16, 32)], "my video 12": []}
+
+
+@pytest.mark.parametrize(
+    ("times", "event"),
+    [
+        (AnnotationTimes(), (10, 20)),
+        (AnnotationTimes("inclusive"), (10, 21)),
+        (AnnotationTimes("one_based"), (9, 20)),
+        (AnnotationTimes("seconds", fps=25), (250, 500)),
+        (AnnotationTimes("frames", fps=24, annotation_fps=30), (8, 16)),
+        (AnnotationTimes("inclusive", fps=60, annotation_fps=30), (20, 42)),
+    ],
+)
+def test_numbers_are_what_the_study_file_says(
+    tmp_path: Path, times: AnnotationTimes, event: Event
+) -> None:
+    assert read_annotations(written(tmp_path, "v Fire 10 20"), times).events == {"v": [event]}
+
+
+def test_an_event_of_one_frame_is_one_frame(tmp_path: Path) -> None:
+    path = written(tmp_path, "v Fire 385 385 400 410")
+    assert read_annotations(path).events == {"v": [(385, 386), (400, 410)]}
+    assert read_annotations(path, AnnotationTimes("inclusive")).events["v"][0] == (385, 386)
+    assert read_annotations(path, AnnotationTimes("one_based")).events["v"][0] == (384, 385)
+
+
+@pytest.mark.parametrize("frames", [1, 8, 12, 24, 255])
+def test_truth_at_other_lengths_of_a_snippet_equals_a_slow_count(frames: int) -> None:
+    events = [(0, 3), (30, 47), (100, 4000)]
+    marked = [any(s <= f < e for s, e in events) for f in range(9 * frames)]
+    slow = [sum(marked[frames * i : frames * (i + 1)]) for i in range(9)]
+    assert truth(events, 9, frames).tolist() == slow

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from refinevad.models.refinevad.config import RefineVADConfig
-from refinevad.models.refinevad.core import CORE, category_weights, pooling_weights
+from refinevad.models.refinevad.core import (
+    CORE,
+    category_weights,
+    paired_labels,
+    pooling_weights,
+)
 
 torch.set_num_threads(1)
 
@@ -91,14 +96,35 @@ def refine(module: CORE, labels: Tensor | None) -> Tensor:
     return out
 
 
+def test_paired_labels_give_each_normal_video_those_of_an_abnormal_one() -> None:
+    labels = torch.tensor([[0, 0], [1, 0], [0, 0], [0, 1], [0, 0]], dtype=torch.bool)
+    expected = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0]], dtype=torch.bool)
+    assert torch.equal(paired_labels(labels), expected)
+    assert not paired_labels(labels[:1]).any(), "no abnormal video to take a label from"
+    assert labels.sum() == 2, "the labels themselves stay"
+
+
+def test_paired_label_prototypes_do_not_say_which_videos_are_abnormal() -> None:
+    """With as many videos of each kind, the e_y that are added are the same set in both."""
+    labels = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]], dtype=torch.bool)
+    prototypes = core().prototypes
+    added = prototypes.of_labels(paired_labels(labels))
+    assert torch.equal(added[:2], added[2:])
+    assert not torch.equal(added[0], added[1])
+
+
 def test_label_prototype_only_in_training_only_on_abnormal_videos_only_if_wanted() -> None:
     labels = torch.tensor([[True, False, True], [False, False, False]])
-    module = core(category_dropout=0.0)
+    module = core(category_dropout=0.0, label_prototype=True)
     with_labels, without = refine(module, labels), refine(module, None)
     assert not torch.allclose(with_labels[0], without[0], atol=1e-4)
     assert torch.equal(with_labels[1], without[1])
     module.eval()
     assert torch.equal(refine(module, labels), refine(module, None))
+    paired = core(category_dropout=0.0, label_prototype="paired")
+    with_labels, without = refine(paired, labels), refine(paired, None)
+    assert not torch.allclose(with_labels[1], without[1], atol=1e-4)
+    assert torch.equal(refine(paired, labels[:1].repeat(2, 1)), with_labels)
     off = core(category_dropout=0.0, label_prototype=False)
     assert torch.equal(refine(off, labels), refine(off, None))
 

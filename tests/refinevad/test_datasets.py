@@ -32,7 +32,7 @@ def labels_of(real_data: Path, name: str, split: int) -> dict[str, str]:
     folder, layout, *lists = LISTS[name]
     problems = Problems()
     source = FeatureSource(layout=layout, root=real_data / folder)
-    videos = listed_videos(source, real_data / folder / lists[split], problems)
+    videos = listed_videos(source, {"train": real_data / folder / lists[split]}, problems)["train"]
     assert not problems
     return {video: entry.label or "" for video, entry in videos.items()}
 

@@ -22,6 +22,16 @@ def one_video(*columns: list[float]) -> tuple[Array, Array]:
     return matrix, np.array([0, len(matrix)])
 
 
+def test_snippets_of_half_the_frames_give_the_same_as_each_row_twice() -> None:
+    rng = np.random.default_rng(5)
+    matrix, offsets = rng.random((40, 3)), np.array([0, 7, 20, 40])
+    truth = [[(16, 52, 1)], [], [(0, 100, 2), (200, 300, 1)]]
+    for measure in (map_vadclip, map_clean):
+        whole = measure(matrix, offsets, truth)
+        halves = measure(np.repeat(matrix, 2, axis=0), 2 * offsets, truth, frames=8)
+        assert halves.by_iou == pytest.approx(whole.by_iou)
+
+
 def test_a_run_lies_strictly_above_the_relative_threshold() -> None:
     """Highest 1, lowest 0: the threshold is 0.4, and 0.4 itself is below."""
     column, offsets = np.array([0.0, 0.5, 1.0, 0.4, 0.41, 0.0]), np.array([0, 6])

@@ -59,7 +59,7 @@ def test_the_files_of_a_list_and_of_a_folder_are_found(
     (tmp_path / "list.csv").write_text("\n".join(lines))
     problems = Problems()
     for videos in (
-        listed_videos(source(name, tmp_path), tmp_path / "list.csv", problems),
+        listed_videos(source(name, tmp_path), {"train": tmp_path / "list.csv"}, problems)["train"],
         found_videos(source(name, tmp_path), VIDEOS, problems),
     ):
         parts = inspect_parts(videos, source(name, tmp_path), problems)

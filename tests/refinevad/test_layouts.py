@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import save_file
+from scipy.io import savemat
 
 from refinevad.config.data import FeatureSource
 from refinevad.config.datasets import label_of
 from refinevad.config.layouts import LAYOUTS as KNOWN
 from refinevad.data import prepare
-from refinevad.data.layouts import listed_videos, locate, read_list
+from refinevad.data.layouts import found_videos, listed_videos
+from refinevad.data.lists import Line, locate, read_list
 from refinevad.data.problems import Problems
 from refinevad.data.segments import pool
 from refinevad.errors import InputError
@@ -77,12 +84,116 @@ def test_labels_are_found_in_names(video: str, label: str | None) -> None:
 def test_lists_are_read_with_or_without_header_labels_and_last_newline(tmp_path: Path) -> None:
     path = tmp_path / "list"
     path.write_text("path,label\na/b, c__0.npy,B1-0-0\r\nd.npy,A")
-    assert read_list(path) == [("a/b, c__0.npy", "B1-0-0"), ("d.npy", "A")]
+    assert read_list(path) == [Line("a/b, c__0.npy", "B1-0-0"), Line("d.npy", "A")]
     path.write_text("/x/a_i3d.npy\n/x/b,c_i3d.npy")
-    assert read_list(path) == [("/x/a_i3d.npy", None), ("/x/b,c_i3d.npy", None)]
-    path.write_text("a.npy\nb.txt\n")
-    with pytest.raises(InputError, match=r"line 2.*b\.txt"):
+    assert read_list(path) == [Line("/x/a_i3d.npy"), Line("/x/b,c_i3d.npy")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.npy ,Fire\nb.npy , Normal",
+        '"a.npy","Fire"\n"b.npy","Normal"',
+        "a.mp4,Fire\nb.AVI,Normal",
+        "a,Fire\nb,Normal",
+        "0,a.npy,Fire\n1,b.npy,Normal",
+        ",path,label\n0,a.npy,Fire\n1,b.npy,Normal",
+        "label,path\nFire,a.npy\nNormal,b.npy",
+        "id,video,frames,class\n7,a,100,Fire\n8,b,200,Normal",
+        "\ufeffPath, Label\na.npy,Fire\n\nb.npy,Normal\n",
+    ],
+)
+def test_lists_as_people_have_them_are_read(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read_list(path) == [Line("a.npy", "Fire"), Line("b.npy", "Normal")]
+
+
+def test_a_list_may_have_groups(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text('path,label,group\n"a, 1.npy",Fire,cam1\nb.npy,Normal,')
+    assert read_list(path) == [Line("a, 1.npy", "Fire", "cam1"), Line("b.npy", "Normal")]
+    path.write_text("path,label,group\na, 1.npy,Fire,cam1")
+    with pytest.raises(InputError, match=r"line 2: 4 fields, but the header has 3.*quotation"):
         read_list(path)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".h5", ".pt", ".mat", ".txt", ".csv", ".safetensors"])
+def test_another_format_is_named_with_what_converts_it(tmp_path: Path, ending: str) -> None:
+    """And the line of Python does convert it, where the format needs no other package."""
+    path = tmp_path / "list.csv"
+    path.write_text(f"a.npy\nb{ending}\n")
+    with pytest.raises(InputError, match=rf"line 2: 'b{ending}' is no \.npy file") as caught:
+        read_list(path)
+    (code,) = re.findall(r'python -c "(.*)"', str(caught.value))
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    if ending == ".npz":
+        np.savez(tmp_path / "b.npz", rows)
+    elif ending in (".txt", ".csv"):
+        np.savetxt(tmp_path / f"b{ending}", rows, delimiter="," if ending == ".csv" else " ")
+    elif ending == ".pt":
+        torch.save(torch.from_numpy(rows), tmp_path / "b.pt")
+    elif ending == ".safetensors":
+        save_file({"x": rows}, tmp_path / "b.safetensors")
+    elif ending == ".mat":
+        savemat(tmp_path / "b.mat", {"x": rows})
+    else:
+        return  # h5py is no dependency
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert np.array_equal(np.load(tmp_path / "b.npy"), rows)
+
+
+def test_a_pickle_in_a_list_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("a.pkl,Fire")
+    with pytest.raises(InputError, match=r"line 1: 'a\.pkl' is a pickle"):
+        read_list(path)
+
+
+def test_files_of_one_name_in_two_folders_are_two_videos(tmp_path: Path) -> None:
+    root = tmp_path / "f"
+    for place in ("x/cam1/0001", "x/cam2/0001", "x/cam2/0002", "y/cam1/0003"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / f"{place}.npy").touch()
+    (tmp_path / "train.csv").write_text("x/cam1/0001.npy,Fire\nx/cam2/0002.npy,Normal")
+    (tmp_path / "test.csv").write_text("x/cam2/0001.npy,Fire\ny/cam1/0003.npy,Normal")
+    problems = Problems()
+    source = FeatureSource(layout="csv", root=root)
+    lists = {split: tmp_path / f"{split}.csv" for split in ("train", "test")}
+    videos = listed_videos(source, lists, problems)
+    assert list(videos["train"]) == ["cam1/0001", "0002"]
+    assert list(videos["test"]) == ["cam2/0001", "0003"]
+    assert videos["test"]["cam2/0001"].files == {0: root / "x/cam2/0001.npy"}
+    found = found_videos(source, ["cam1/0001", "cam2/0001", "0002"], problems)
+    assert {name: entry.files[0] for name, entry in found.items()} == {
+        "cam1/0001": root / "x/cam1/0001.npy",
+        "cam2/0001": root / "x/cam2/0001.npy",
+        "0002": root / "x/cam2/0002.npy",
+    }
+    assert not problems
+
+
+def test_a_file_listed_twice_is_still_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("a/v.npy,Fire\na/v.npy,Fire")
+    problems = Problems()
+    listed_videos(
+        FeatureSource(layout="csv", root=tmp_path), {"train": tmp_path / "train.csv"}, problems
+    )
+    with pytest.raises(InputError, match="names twice"):
+        problems.raise_any()
+
+
+def test_a_folder_is_searched_through_links_and_whatever_the_case(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.NPY").touch()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (root / "linked/loop").symlink_to(root, target_is_directory=True)
+    problems = Problems()
+    found = found_videos(FeatureSource(layout="csv", root=root), ["a"], problems)
+    assert found["a"].files == {0: root / "linked/a.NPY"}
+    assert not problems
 
 
 def test_authors_paths_are_found_below_the_root(tmp_path: Path) -> None:
@@ -103,7 +214,7 @@ def test_the_real_vadclip_files_are_read(real_data: Path) -> None:
     root = real_data / "vadclip-sample"
     problems = Problems()
     source = FeatureSource(layout="vadclip", root=root)
-    videos = listed_videos(source, root / "list.csv", problems)
+    videos = listed_videos(source, {"train": root / "list.csv"}, problems)["train"]
     assert len(videos) == 10
     assert {listed.label for listed in videos.values()} == {"Assault", "Fighting", "Normal"}
     for listed in videos.values():
@@ -120,7 +231,8 @@ def test_the_official_xd_lists_are_grouped_into_videos(
 ) -> None:
     source = FeatureSource(layout="vadclip", root=Path("nowhere"))
     problems = Problems()
-    videos = listed_videos(source, real_data / "xd-violence-lists" / name, problems)
+    path = real_data / "xd-violence-lists" / name
+    videos = listed_videos(source, {"train": path}, problems)["train"]
     labels = [listed.label for listed in videos.values()]
     assert labels.count("A") == normal
     assert len(labels) == abnormal + normal

@@ -12,6 +12,7 @@ from refinevad.layers.mil import mil_loss, regulariser, top_k_mean
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.losses import (
     Losses,
+    balanced_class_weights,
     category_loss,
     gmm_loss,
     mixture,
@@ -110,23 +111,33 @@ def test_mil_ignores_the_order_inside_a_bag_and_inside_a_batch() -> None:
     torch.testing.assert_close(between, expected)
 
 
-def test_category_loss_on_numbers_worked_out_by_hand() -> None:
+@pytest.mark.parametrize(("outputs", "share"), [("sum", 1.0), ("mean", 0.5)])
+def test_category_loss_on_numbers_worked_out_by_hand(outputs: str, share: float) -> None:
     ln3 = math.log(3)  # sigmoid 3/4
     z = torch.tensor([[[0.0, ln3], [ln3, 0.0]]])
     labels = torch.tensor([[True, True]])
     # category 0: -ln(1/2), -ln(3/4); category 1: -ln(1/4), -ln(1/2)
-    first, second = (math.log(2) + math.log(4 / 3)) / 2, (math.log(4) + math.log(2)) / 2
-    assert category_loss(z, labels, None).item() == pytest.approx(first + second)
+    first, second = math.log(2) + math.log(4 / 3), math.log(4) + math.log(2)
+    expected = pytest.approx(share * (first + second))
+    assert category_loss(z, labels, None, outputs).item() == expected
     twice = torch.cat([z, z]), torch.cat([labels, labels])
-    assert category_loss(*twice, None).item() == pytest.approx(first + second)
+    assert category_loss(*twice, None, outputs).item() == expected
+
+
+def test_class_weights_worked_out_by_hand() -> None:
+    labels = torch.zeros(10, 3, dtype=torch.bool)
+    labels[:2, 0] = True  # 8 negatives, 2 positives; one positive; none
+    labels[5, 1] = True
+    assert balanced_class_weights(labels).tolist() == [4.0, 9.0, 1.0]
+    assert balanced_class_weights(labels, "sqrt_balanced").tolist() == [2.0, 3.0, 1.0]
 
 
 def test_class_weights_count_the_videos_that_have_the_category_only() -> None:
     z = torch.zeros(2, 2, 2)
     labels = torch.tensor([[True, False], [False, False]])
     weights = torch.tensor([5.0, 7.0])
-    # ln 2 for each of four; the one positive counts five times; mean over two videos
-    assert category_loss(z, labels, weights).item() == pytest.approx(math.log(2) * (5 + 3) / 2)
+    # 2 ln 2 for each of four; the one positive counts five times; mean over two videos
+    assert category_loss(z, labels, weights).item() == pytest.approx(math.log(4) * (5 + 3) / 2)
 
 
 def test_category_loss_moves_both_outputs_towards_the_label() -> None:

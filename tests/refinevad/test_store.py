@@ -392,7 +392,7 @@ ARSON = "Arson009_x264  Arson  100  200  -1  -1  \n"
     [
         (replacing("train", ",Fighting", ",Fightng"), sources.UNKNOWN_CLASS, "'Fighting'"),
         (replacing("annotations", ARSON, ""), sources.NOT_ANNOTATED, "Arson009_x264"),
-        (replacing("annotations", "100  200", "900  990"), sources.NO_POSITIVE, "Arson009_x264"),
+        (replacing("annotations", "100  200", "818  830"), sources.NO_POSITIVE, "Arson009_x264"),
         (
             replacing("annotations", "Normal  -1  -1", "Normal  5  9"),
             sources.NORMAL_WITH_EVENT,

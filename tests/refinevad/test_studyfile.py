@@ -165,3 +165,58 @@ def test_a_missing_file_has_a_hint(
     with pytest.raises(InputError) as caught:
         read_document(Path(asked))
     assert str(caught.value) == f"{asked}: no such file{hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("010", 10),
+        ("-007", -7),
+        ("0x10", 16),
+        ("0b11", 3),
+        ("1_000", 1000),
+        ("1:30", "1:30"),
+        ("1:30.5", "1:30.5"),
+        ("0o10", "0o10"),
+        ("1e-5", 1e-5),
+        ("-.5", -0.5),
+        ("3.", 3.0),
+        ("1.5e+3", 1500.0),
+        (".inf", float("inf")),
+        ("off", "off"),
+        ("3.0.1", "3.0.1"),
+        ("_1", "_1"),
+    ],
+)
+def test_numbers_are_read_as_they_are_written(text: str, value: object) -> None:
+    found = parse_value(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_paths_know_the_home_folder_and_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("MINE", "/mine")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "a: ~/x\nb: $HOME/x\nc: ${HOME}/x\nd: ${NOT_SET:-/data/x}\ne: ${MINE:-/data}/x\n"
+        "f: {g: ${NOT_SET:-y}, h: ${NOT_SET:-}}\ni: cam(\\d+)$\nj: a~/b\nk: $5\nl: ~\n"
+    )
+    assert read_document(path).data == {
+        "a": "/home/me/x",
+        "b": "/home/me/x",
+        "c": "/home/me/x",
+        "d": "/data/x",
+        "e": "/mine/x",
+        "f": {"g": "y", "h": ""},
+        "i": "cam(\\d+)$",
+        "j": "a~/b",
+        "k": "$5",
+        "l": None,
+    }
+    path.write_text("a: $NOT_SET/x\n")
+    with pytest.raises(InputError, match=r"s\.yaml:1: a: environment variable NOT_SET is not set"):
+        read_document(path)

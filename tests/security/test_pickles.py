@@ -163,7 +163,7 @@ def test_only_our_own_cluster_is_unpickled() -> None:
         for package in ("refinevad", "study")
         for path in (REPOSITORY / package).rglob("*.py")
         for line in path.read_text().splitlines()
-        if any(word in line for word in words)
+        if any(word in line for word in words) and "weights_only=True" not in line
     ]
     allowed = "study/backend/tune.py: error = cloudpickle.loads(pickled.read_bytes())"
     assert [line for line in found if not line.startswith(allowed)] == []

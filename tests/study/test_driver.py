@@ -266,7 +266,7 @@ def test_a_failed_trial_does_not_stop_the_study(tmp_path: Path) -> None:
 def test_seeds_differ_unless_the_file_fixes_one(tmp_path: Path) -> None:
     own = Bench(tmp_path / "own")
     assert len({own.take().seed for _ in range(4)}) == 4
-    fixed = Bench(tmp_path / "fixed", SMALL_STUDY.replace("16}\nspace", "16, seed: 42}\nspace"))
+    fixed = Bench(tmp_path / "fixed", SMALL_STUDY.replace("0}\nspace", "0, seed: 42}\nspace"))
     assert {fixed.take().seed for _ in range(4)} == {42}
 
 

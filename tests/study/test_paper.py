@@ -34,7 +34,8 @@ def paper(workspace: Workspace, *arguments: object) -> subprocess.CompletedProce
         [
             *(sys.executable, "-m", "study.paper", *map(str, arguments)),
             *("--space", str(workspace.space), "--stores", str(workspace.stores)),
-            *("--tracking-uri", "none", "--seeds", "2", "--name", "paper", *MODEL),
+            *("--tracking-uri", "none", "--seeds", "2", "--name", "paper"),
+            *("--no-baselines", *MODEL),
         ],
         cwd=workspace.folder,
         env=workspace.environment(),

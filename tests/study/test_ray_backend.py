@@ -150,10 +150,10 @@ def test_an_error_in_a_trial_is_its_reason_and_the_study_goes_on(
 
 
 def test_a_hang_is_ended_from_inside_the_worker(tmp_path: Path, ray_here: None) -> None:
-    text = SMALL_STUDY.replace("retries: 1", "retries: 0").replace("5m", "2s")
+    text = SMALL_STUDY.replace("retries: 1", "retries: 0").replace("5m", "1s")
     records = run(tmp_path, {1: "hangs"}, text)
     assert records[1].state == "FAILED"
-    assert records[1].reason == "timed out after 2 s"
+    assert records[1].reason == "timed out after 1 s"
     assert [r.state for r in records].count("COMPLETE") == 9
 
 

@@ -40,7 +40,7 @@ pruning: {percentile: 80, warmup_epochs: 1, after_trials: 2}
 execution: {threads: 1, retries: 1, trial_timeout: 5m, precision: fp32, keep_checkpoints: 2}
 data: {synthetic: ucf-like}
 model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2}
-train: {batch_size: 16}
+train: {batch_size: 16, schedule: constant, warmup_epochs: 0}
 space:
   d_proj: {choice: [4, 8]}
   lr: {log_uniform: [1.0e-5, 1.0e-1]}

@@ -21,7 +21,7 @@ pruning: {percentile: 40, warmup_epochs: 1, after_trials: 3}
 execution: {threads: 1, retries: 1, trial_timeout: 5m, precision: fp32, keep_checkpoints: 2}
 data: {synthetic: ucf-like}
 model: {d_model: 16, encoder_feedforward: 32, encoder_heads: 2, injection_heads: 2}
-train: {batch_size: 16}
+train: {batch_size: 16, schedule: constant, warmup_epochs: 0}
 space:
   d_proj: {choice: [4, 8]}
   lambda_cat: {log_uniform: [0.01, 2.0]}
@@ -57,11 +57,15 @@ class Workspace:
     def command(self, *arguments: str, program: Sequence[str] = RUN) -> list[str]:
         """The command line. One worker, or none that is named, is the serial backend unless
         $TEST_BACKEND says ray: a test that claims something about Ray has two workers, or says
-        ``--backend ray``."""
+        ``--backend ray``. Baselines, which take seconds, are computed where an argument is
+        ``--baselines``, which is no flag of the command."""
+        words = [word for word in arguments if word != "--baselines"]
+        runs = program[0] in ("study.run", TROUBLES)
         return [
             *(sys.executable, "-m", *program, "--space", str(self.space)),
             *("--stores", str(self.stores)),
-            *_in_process(arguments, program),
+            *_in_process(words, program),
+            *(["--no-baselines"] if runs and words == list(arguments) else []),
         ]
 
     def environment(self, **more: str) -> dict[str, str]:

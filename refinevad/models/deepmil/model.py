@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from refinevad.config.detector import DetectorConfig
 from refinevad.layers.mil import (
     fine_grained_loss,
     mil_loss,
@@ -77,3 +78,12 @@ class DeepMIL(Detector):
                 named = fine_grained_loss(logits, batch.labels)
         total = mil + config.lambda_smooth * reg + config.lambda_class * named
         return {"loss": total, "mil": mil, "reg": reg, "class": named}
+
+    @classmethod
+    def held_out_losses(
+        cls, scores: Tensor, labels: Tensor, config: DetectorConfig
+    ) -> dict[str, Tensor]:
+        """The ranking hinge over all pairs."""
+        assert isinstance(config, DeepMILConfig)
+        video = top_k_mean(scores, torch.ones_like(scores, dtype=torch.bool), config.top_k)
+        return {"mil": mil_loss(video, labels.any(dim=1), config.margin)}

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from refinevad.config.detector import DetectorConfig
 from refinevad.layers.mil import bag_cross_entropy, top_k_mean
 from refinevad.models.base import Batch, Detector, Prediction, Task
 from refinevad.models.linear.config import LinearConfig
@@ -35,3 +36,12 @@ class Linear(Detector):
         bce = bag_cross_entropy(video, batch.abnormal)
         l2 = self.scorer.weight.float().square().sum() if self.config.l2 else bce.new_zeros(())
         return {"loss": bce + self.config.l2 * l2, "bce": bce, "l2": l2}
+
+    @classmethod
+    def held_out_losses(
+        cls, scores: Tensor, labels: Tensor, config: DetectorConfig
+    ) -> dict[str, Tensor]:
+        """The binary cross-entropy of a video's mean top-k score."""
+        assert isinstance(config, LinearConfig)
+        video = top_k_mean(scores, torch.ones_like(scores, dtype=torch.bool), config.top_k)
+        return {"bce": bag_cross_entropy(video, labels.any(dim=1))}

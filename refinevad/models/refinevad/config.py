@@ -7,7 +7,7 @@ and what we decided.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,12 @@ class RefineVADConfig(DetectorConfig):
         ("d_proj", "injection_heads", "injection"),
     )
     transferable: ClassVar[tuple[str, ...]] = ("core",)
+    former: ClassVar[Mapping[str, Any]] = {
+        "label_prototype": True,
+        "lambda_cat": 0.5,
+        "class_weights": "none",
+        "category_outputs": "mean",
+    }
 
     fusion: Literal["concat", "visual", "text"] = "concat"
     """[a1] Modalities the model sees; `concat` is all the data set has, then Linear(d_in, D)."""
@@ -94,8 +100,11 @@ class RefineVADConfig(DetectorConfig):
     """Dropout of the category head."""
     threshold: Fraction = 0.5
     """[d1] tau of eq. 6: if no category reaches it, all weigh 1/C."""
-    label_prototype: bool = True
-    """[d2] Add e_y, the mean prototype of the video's labels, in training on abnormal videos."""
+    label_prototype: bool | Literal["paired"] = "paired"
+    """[d2] Add e_y, the mean prototype of the video's labels, in training. `true`: on abnormal
+    videos, as the paper has it; where the injection is a direct path, the scorer can then read the
+    label from it. `paired`: on abnormal videos, and each normal video takes the e_y of an abnormal
+    one of its batch, so that e_y tells nothing about normal or abnormal. `false`: never."""
     category_weights: Literal["soft", "hard"] = "soft"
     """[d5] How prototypes are mixed: eq. 6, or the one of the most probable category."""
     injection: Literal["cross_attention", "linear", "add_norm", "segment_query", "none"] = (
@@ -107,10 +116,10 @@ class RefineVADConfig(DetectorConfig):
     """[d3] Heads of the cross-attention; must divide d_proj."""
 
     # Losses: L_MIL + lambda_cat L_cat + lambda_gmm L_GMM + lambda_reg L_reg.
-    lambda_cat: NonNegative = 0.5
-    """Weight of the category loss L_cat. Searched."""
+    lambda_cat: NonNegative = 0.2
+    """Weight of the category loss L_cat (the paper's lambda_2). Searched."""
     lambda_gmm: NonNegative = 0.1
-    """Weight of the Gaussian-mixture loss L_GMM. Searched."""
+    """Weight of the Gaussian-mixture loss L_GMM (the paper's lambda_1). Searched."""
     lambda_reg: NonNegative = 8e-5
     """[g] Weight of smoothness + sparsity of abnormal videos' scores. Searched."""
     mil_top_k: Annotated[int, Field(ge=1)] | None = None
@@ -121,8 +130,12 @@ class RefineVADConfig(DetectorConfig):
     """[f] Category mixture of Gaussians with learnt mu, sigma; or the moments of the scores."""
     gmm_beta: Positive = 0.7
     """[f] beta of the Gaussians (LEC-VAD, arXiv 2506.13095)."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """[d4] Weight of a category in L_cat: 1, or negatives / positives of the training videos."""
+    class_weights: Literal["none", "balanced", "sqrt_balanced"] = "sqrt_balanced"
+    """[d4] Weight of a category's own videos in L_cat: 1; negatives / positives of the training
+    videos; or the square root of that."""
+    category_outputs: Literal["sum", "mean"] = "sum"
+    """[d4] The two cross-entropies of a category, of its normal and its abnormal output, are added,
+    as in the paper's L_cat, or averaged, as up to version 0.4."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

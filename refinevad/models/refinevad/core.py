@@ -58,6 +58,22 @@ def category_weights(
     return probs, torch.where(some, weights, uniform)
 
 
+def paired_labels(labels: Tensor) -> Tensor:
+    """Labels ``(B, C)`` in which every normal video takes those of an abnormal one. [d2]
+
+    The n-th normal video takes the n-th abnormal one's, and the first again after the last. A
+    batch without abnormal videos stays as it is.
+    """
+    abnormal = labels.any(dim=1)
+    of_abnormal = labels[abnormal]
+    if not len(of_abnormal):
+        return labels
+    order = torch.arange(int((~abnormal).sum()), device=labels.device) % len(of_abnormal)
+    paired = labels.clone()
+    paired[~abnormal] = of_abnormal[order]
+    return paired
+
+
 class CategoryClassifier(nn.Module):
     """z ``(B, C, 2)`` from the segments, pooled by their rough scores."""
 
@@ -172,6 +188,8 @@ class CORE(nn.Module):
         probs, weights = category_weights(z, self.threshold, self.weights)
         v = self.prototypes.mixed(weights)  # (B, d_emb)
         if self.training and self.label_prototype and labels is not None:
+            if self.label_prototype == "paired":
+                labels = paired_labels(labels)
             v = v + self.prototypes.of_labels(labels)
         x_ca = self.injection(x, v, mask)
         mu, sigma = self.gaussians(x_ca, v, mask)

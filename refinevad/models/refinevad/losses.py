@@ -50,7 +50,9 @@ def training_loss(
         mil = mil_loss(video, abnormal, config.mil_margin)
         cat = gmm = reg = zero
         if config.lambda_cat:
-            cat = category_loss(output.category_logits, labels, class_weights)
+            cat = category_loss(
+                output.category_logits, labels, class_weights, config.category_outputs
+            )
         if config.lambda_gmm:
             if config.gmm == "mixture":
                 target = mixture(output, config.gmm_beta)
@@ -63,11 +65,12 @@ def training_loss(
     return Losses(total=total, mil=mil, cat=cat, gmm=gmm, reg=reg)
 
 
-def category_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
-    """L_cat: sum over categories of the two outputs' mean BCE, mean over videos. [d4]
+def category_loss(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None, outputs: str = "sum"
+) -> Tensor:
+    """L_cat: sum over categories of the two outputs' BCE, mean over videos. [d4]
 
-    The targets of ``(normal, anomalous)`` are ``(1 - y, y)``. Averaging the two outputs keeps a
-    category at ln 2 where nothing is known, as one binary cross-entropy.
+    The targets of ``(normal, anomalous)`` are ``(1 - y, y)``.
 
     Args:
         logits: z ``(B, C, 2)``.
@@ -75,21 +78,27 @@ def category_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None) 
         class_weights: ``(C,)``, multiplies a category's loss on the videos that have it, as
             torch's ``pos_weight``: negatives / positives makes both sides weigh the same.
             Weighting its negatives too would leave the imbalance as it is.
+        outputs: ``sum`` adds the two cross-entropies of a category, ``mean`` averages them.
     """
     y = labels.float()
     targets = torch.empty_like(logits)
     targets[..., NORMAL] = 1 - y
     targets[..., ANOMALOUS] = y
-    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    bce = bce.sum(dim=-1) if outputs == "sum" else bce.mean(dim=-1)
     if class_weights is not None:
         bce = bce * torch.where(labels, class_weights, 1.0)
     return bce.sum(dim=1).mean()
 
 
-def balanced_class_weights(labels: Tensor) -> Tensor:
-    """``(C,)`` negatives / positives of ``(N, C)`` labels; 1 for a category without a video."""
+def balanced_class_weights(labels: Tensor, kind: str = "balanced") -> Tensor:
+    """``(C,)`` negatives / positives of ``(N, C)`` labels; 1 for a category without a video.
+
+    ``sqrt_balanced`` takes the square root of that.
+    """
     positives = labels.sum(0).float()
-    return torch.where(positives > 0, (len(labels) - positives) / positives.clamp(min=1), 1.0)
+    ratio = torch.where(positives > 0, (len(labels) - positives) / positives.clamp(min=1), 1.0)
+    return ratio.sqrt() if kind == "sqrt_balanced" else ratio
 
 
 def mixture(output: Output, beta: float) -> Tensor:

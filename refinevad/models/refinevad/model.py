@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from refinevad.config.detector import DetectorConfig
 from refinevad.errors import InputError
-from refinevad.layers.mil import top_k_mean
+from refinevad.layers.mil import mil_loss, top_k_mean
 from refinevad.models.base import Batch, Detector, Prediction, Split, Task
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import CORE
@@ -51,9 +51,11 @@ class RefineVAD(Detector):
         """Scores, category probabilities, and how far the shift goes in each video."""
         found = self.outputs(x, mask)
         shift = found.shift.float()
+        reached = (found.category_probs >= self.config.threshold).any(dim=1)
         return Prediction(
             found.scores,
             found.category_probs,
+            by_kind={"core/s": reached.float()},
             diagnostics={
                 "shift/s_mean": shift.mean(1),
                 "shift/s_span": shift.amax(1) - shift.amin(1),
@@ -112,8 +114,8 @@ class RefineVAD(Detector):
 
     def prepare(self, split: Split) -> None:
         """Counts the categories, where ``class_weights`` asks for it."""
-        if self.config.class_weights == "balanced" and not self.core.frozen:
-            self._class_weights = balanced_class_weights(split.labels)
+        if self.config.class_weights != "none" and not self.core.frozen:
+            self._class_weights = balanced_class_weights(split.labels, self.config.class_weights)
 
     @classmethod
     def video_scores(cls, scores: Tensor, config: DetectorConfig) -> Tensor:
@@ -121,6 +123,29 @@ class RefineVAD(Detector):
         assert isinstance(config, RefineVADConfig)
         mask = torch.ones_like(scores, dtype=torch.bool)
         return top_k_mean(scores, mask, config.mil_top_k)
+
+    @classmethod
+    def held_out_losses(
+        cls, scores: Tensor, labels: Tensor, config: DetectorConfig
+    ) -> dict[str, Tensor]:
+        """L_MIL over all pairs."""
+        assert isinstance(config, RefineVADConfig)
+        video = cls.video_scores(scores, config)
+        return {"mil": mil_loss(video, labels.any(dim=1), config.mil_margin)}
+
+    def effects(self, x: Tensor, labels: Tensor) -> dict[str, float]:
+        """``core/prototypes``: how far a swap of the prototypes moves the scores.
+
+        Every category takes the prototype of the one before it. The mean absolute change of the
+        final logits of abnormal videos, as a share of the standard deviation of all logits. It is
+        0 where S of eq. 6 is empty in every video: then all prototypes weigh the same.
+        """
+        found = self.outputs(x)
+        mixed = found.category_weights @ self.core.prototypes.vectors.roll(1, 0)
+        injected = self.core.injection(found.x_tc, mixed, None)
+        swapped = self.scorer(injected, "final", None)
+        moved = (swapped - found.logits).abs()[labels.any(dim=1)].mean()
+        return {"core/prototypes": float(moved / found.logits.std().clamp(min=1e-12))}
 
     def take_frozen(self, source: Detector) -> None:
         """Takes category head and prototypes of another RefineVAD (the paper's Table 4)."""

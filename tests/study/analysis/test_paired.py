@@ -89,11 +89,11 @@ def test_what_may_be_said() -> None:
 
 def test_the_baseline_that_knows_only_the_videos_label_is_said_to_win() -> None:
     values = {
-        "good": {0: 0.90, 1: 0.91},
-        "fine": {0: 0.92, 1: 0.93},
-        "bad": {0: 0.48, 1: 0.49},
-        "wide": {0: 0.70, 1: 0.90},
-        "single": {0: 0.10},
+        "good": {0: 0.90, 1: 0.91, 2: 0.90},
+        "fine": {0: 0.92, 1: 0.93, 2: 0.92},
+        "bad": {0: 0.48, 1: 0.49, 2: 0.48},
+        "wide": {0: 0.70, 1: 0.90, 2: 0.80},
+        "few": {0: 0.10, 1: 0.11},
     }
     results = variant_results(values, "good")
     assert beside_baseline(results, 0.8, "test AUC", {"bad": "the bad one"}) == (
