@@ -139,6 +139,11 @@ class DataConfig(Section):
         if self.synthetic is not None:
             if sources or self.annotations is not None:
                 raise ValueError("give either `synthetic` or feature sources, not both")
+            for name in ("groups", *HOW_SOURCES_ARE_READ):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"{name} is for files of your own: leave it out beside `synthetic`"
+                    )
         elif not sources:
             raise ValueError("no features: give `visual`, `text`, or `synthetic`")
         elif all(s.train_list is None or s.test_list is None for s in sources):
@@ -157,10 +162,6 @@ class DataConfig(Section):
             raise ValueError("annotation_fps: give `fps` too, the frames per second of the videos")
         if self.annotation_fps is not None and self.annotation_style == "seconds":
             raise ValueError("annotation_fps is of frames; annotations in seconds have none")
-        if self.synthetic is not None and self.snippet_frames != SNIPPET_FRAMES:
-            raise ValueError(
-                f"synthetic snippets have {SNIPPET_FRAMES} frames: leave snippet_frames out"
-            )
         return self
 
     @model_validator(mode="after")

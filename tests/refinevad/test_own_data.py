@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 import refinevad
 from refinevad import score
+from refinevad.config.data import DataConfig
 from refinevad.config.training import ObjectiveConfig, TrainConfig
 from refinevad.data.batches import validation_split
 from refinevad.data.build import prepare
@@ -181,6 +182,25 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         config(tmp_path, **data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"groups": "g.csv"},
+        {"group_pattern": "(a)"},
+        {"normal_labels": ["fine"]},
+        {"annotation_style": "inclusive"},
+        {"late_events": "clip"},
+        {"snippet_frames": 8},
+        {"fps": 25},
+    ],
+)
+def test_how_files_are_read_is_refused_beside_synthetic_data(data: dict[str, object]) -> None:
+    """Nothing that a study file says goes unread."""
+    (name,) = data
+    with pytest.raises(ValueError, match=f"{name} is for files of your own"):
+        DataConfig.model_validate({"synthetic": "ucf-like", **data})
 
 
 def test_groups_of_a_table_a_pattern_and_a_column_are_the_same(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def test_the_checkpoints_kept_are_those_of_the_best_trials(workspace: Workspace)
 def test_nothing_is_left_per_trial_but_ledger_lines(workspace: Workspace) -> None:
     digest_of(workspace.run("--trials", "4", "--workers", "1"))
     files = {p.name for p in workspace.study.iterdir()}
-    assert files == {"journal.log", "owner.json", "study.yaml", "trials.csv", "checkpoints"}
+    of_the_study = {"journal.log", "owner.json", "study.yaml", "trials.csv", "checkpoints"}
+    assert files == of_the_study | {"test_videos.json"}
 
 
 def test_mlflow_shows_the_study_with_its_trials_nested(workspace: Workspace) -> None:
