@@ -44,7 +44,7 @@ train: {batch_size: 16, schedule: constant, warmup_epochs: 0}
 space:
   d_proj: {choice: [4, 8]}
   lr: {log_uniform: [1.0e-5, 1.0e-1]}
-  epochs: {int: [2, 4]}
+  epochs: {int: [3, 4]}
 """
 
 PACKAGES = ("torch", "numpy", "scipy", "ray", "optuna", "mlflow")
