@@ -5,7 +5,8 @@ RefineVAD of a group of ``benchmarks/core_plan.json`` over seeds and validation 
 and measures on held-out and on test videos: how often the set S of eq. 6 is non-empty, how many
 normal and abnormal videos are recognised (the paper's Table 5), how far a swap of the prototypes
 moves the logits, and the metrics of the test set. The epoch is selected on validation AP. The data
-are those of ``REFINEVAD_DATA``.
+are those of ``REFINEVAD_DATA``. Every run is kept in ``core_<group>.jsonl`` beside the packed data:
+a command that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -104,8 +105,7 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
     ):
         found[name] = result.selected.get(name, 0.0)
     found["epoch"] = result.selected_epoch
-    keep = {name: job[name] for name in ("variant", "seed", "split")}
-    return keep | {"metrics": found}
+    return job | {"metrics": found}
 
 
 SHOWN = (
@@ -114,6 +114,8 @@ SHOWN = (
     *("test/normal_right", "test/anomalies_right", "test/auc", "test/ano_auc", "test/ap"),
     *("shift/s_mean", "shift/s_span", "epoch"),
 )
+ENDS = ("metrics", "diverged")
+"""What a run adds to its job."""
 SPREAD = ("test/auc", "test/ano_auc", "test/ap")
 """Shown with their standard deviation over runs."""
 
@@ -179,17 +181,26 @@ def run_group(
                     "val_fraction": config.data.val_fraction,
                 }
             )  # fmt: skip
-    rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run_one, job) for job in jobs]
-        for done, future in enumerate(as_completed(futures), 1):
+    kept = args.stores / f"core_{group}.jsonl"
+    earlier = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
+    rows = [row for row in earlier if {k: row[k] for k in row if k not in ENDS} in jobs]
+    found = [{k: row[k] for k in row if k not in ENDS} for row in rows]
+    left = [job for job in jobs if job not in found]
+    with (
+        ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool,
+        kept.open("a") as file,
+    ):
+        futures = [pool.submit(run_one, job) for job in left]
+        for done, future in enumerate(as_completed(futures), 1 + len(rows)):
             row = future.result()
-            if "metrics" in row:
-                rows.append(row)
-            else:
-                print("diverged", row["variant"], row["seed"], row["split"], flush=True)
+            rows.append(row)
+            print(json.dumps(row), file=file, flush=True)
             print(f"\r{group}: {done} of {len(jobs)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    for row in rows:
+        if "diverged" in row:
+            print("diverged", row["variant"], row["seed"], row["split"], flush=True)
+    rows = [row for row in rows if "metrics" in row]
     order = list(content["variants"])
     return sorted(rows, key=lambda row: order.index(row["variant"]))
 

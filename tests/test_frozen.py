@@ -177,6 +177,7 @@ def test_a_ledger_resumes_verifies_and_publishes(name: str, tmp_path: Path) -> N
     printed = run_module(
         tmp_path,
         *("study.run", "--space", "study.yaml", "--tracking-uri", "none", "--backend", "serial"),
+        "--no-baselines",
     )
     assert f"resuming {name}: " in printed
     table = (tmp_path / "runs" / name / "trials.csv").read_text()
@@ -208,6 +209,6 @@ def test_the_demo_study_keeps_its_digest(tmp_path: Path) -> None:
     settings = [word for setting in former for word in ("--set", setting)]
     printed = run_module(
         tmp_path, "study.run", "--space", space, "--tracking-uri", "none", "--workers", "2",
-        *settings,
+        "--no-baselines", *settings,
     )  # fmt: skip
     assert f"digest {digests[hardware['processor']]}" in printed
