@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     tracking_uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
     trials = [] if args.trials is None else [f"study.trials={args.trials}"]
-    file = load_study(args.space, [*args.set, *trials])
+    file = load_study(args.space, [*args.set, *trials], _note)
 
     from refinevad.data import prepare
     from study.ledger.study import as_in_ledger
@@ -64,6 +64,10 @@ def main(argv: list[str]) -> int:
     if outcome.interrupted:
         return cli.INTERRUPTED
     return 0 if best(outcome.records) else 1
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _advice(

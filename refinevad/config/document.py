@@ -87,7 +87,9 @@ class Document:
             if not isinstance(node, dict):
                 raise InputError(f"{origin}: {part} is not a section of {self.source}")
         node[location[-1]] = value
-        self.origins[tuple(location)] = origin
+        place = tuple(location)
+        self.origins = {at: line for at, line in self.origins.items() if at[: len(place)] != place}
+        self.origins[place] = origin
 
 
 class _Loader(yaml.SafeLoader):
@@ -239,9 +241,10 @@ def apply_overrides(
     for text in overrides:
         origin = f"--set {text}"
         key, equals, value = text.partition("=")
+        key = key.strip()
         if not equals or not key:
             raise InputError(f"{origin}: expected KEY=VALUE, such as epochs=10")
-        location = (moved or {}).get(key.strip(), key.strip()).split(".")
+        location = (moved or {}).get(key, key).split(".")
         if len(location) == 1 and key not in whole:
             homes = [name for name, model in sections.items() if key in model.model_fields]
             if len(homes) != 1:
@@ -354,10 +357,27 @@ def _describe(
         lines.setdefault(location, []).append(_problem(model, sections, location, detail))
     described = []
     for location, problems in lines.items():
+        if any(len(other) > len(location) == _common(other, location) for other in lines):
+            continue  # one of several kinds that the value could be; another got further
         key = _dotted(location)
-        text = " or ".join(dict.fromkeys(problems))
+        text = _either(list(dict.fromkeys(problems)))
         described.append(f"{document.where(location)}: {key + ': ' if key else ''}{text}")
     return described
+
+
+def _either(problems: Sequence[str]) -> str:
+    """One of several: ``found [1], expected a whole number, a number or text``."""
+    found, expected, first = problems[0].partition(", expected ")
+    if all(problem.startswith(found + expected) for problem in problems):
+        wanted = [first, *(problem.removeprefix(found + expected) for problem in problems[1:])]
+        listed = ", ".join(wanted[:-1])
+        return f"{found}{expected}{listed}{' or ' if listed else ''}{wanted[-1]}"
+    return " or ".join(problems)
+
+
+def _common(one: Location, other: Location) -> int:
+    """Number of leading parts that are equal."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(other))
 
 
 def _existing(data: Any, location: Sequence[str | int], *, keep_next: bool) -> Location:
@@ -397,6 +417,19 @@ def _problem(
         return f"found {found!r}, expected a number"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"found {found!r}, expected a section of `key: value` lines"
+    if kind in ("bool_type", "bool_parsing"):
+        return f"found {found!r}, expected true or false"
+    if kind == "string_type":
+        if found is None:
+            return "is empty, expected text"
+        quoted = isinstance(found, bool | int | float)
+        return f"found {found!r}, expected text" + (f'; put it in quotes: "{found}"' * quoted)
+    if kind in ("tuple_type", "list_type"):
+        return f"found {found!r}, expected a list, such as [{'…' if found is None else found}]"
+    if kind in ("too_long", "too_short"):
+        least, most = (detail["ctx"].get(name) for name in ("min_length", "max_length"))
+        length = f"at least {least}" if kind == "too_short" else f"at most {most}"
+        return f"found {list(found)!r}, expected {length} value{'s' * ((least or most) != 1)}"
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     return f"found {found!r}: {message}"
 

@@ -9,7 +9,9 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -62,21 +64,14 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
                 f"written); Ray uses {folder}",
                 file=sys.stderr,
             )
-        try:
-            with on_loopback(), without_unused_processes():
-                ray.init(
-                    address="local",  # also where RAY_ADDRESS is set or a cluster runs
-                    num_cpus=workers * threads,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    **quiet,
-                )
-        except Exception as error:  # a machine under load, no memory, no /dev/shm, a full /tmp, …
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise Stopped(
-                f"Ray could not be started on this machine ({reason}). Run the same command again "
-                "when the machine is less busy, or run without Ray: --backend serial"
-            ) from error
+        local: dict[str, Any] = {
+            "address": "local",  # also where RAY_ADDRESS is set or a cluster runs
+            "num_cpus": workers * threads,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }
+        with on_loopback(), without_unused_processes():
+            _patiently(lambda: ray.init(**local, **quiet))
         return
     require_listener(address)
     packages = [str(Path(package.__file__ or "").parent) for package in (refinevad, study)]
@@ -91,6 +86,58 @@ def start_ray(*, workers: int, threads: int, address: str | None) -> None:
             if b"InvalidAuthToken" in said.read():
                 raise _wrong_token(address) from None
             raise _no_cluster(address, str(error).strip().splitlines()[0]) from None
+
+
+ATTEMPTS = 3
+"""Starts of Ray that are tried where it is slow: Ray itself gives up after half a minute."""
+SLOW = 15.0
+"""Seconds after which a start of Ray is slow, which is said and said again."""
+
+
+def _patiently(start: Callable[[], Any]) -> None:
+    """Starts Ray, also on a machine so busy that Ray gives up on its own processes.
+
+    Raises:
+        Stopped: It failed at once, or each time.
+    """
+    begun = time.monotonic()
+    for attempt in range(1, ATTEMPTS + 1):
+        this = time.monotonic()
+        try:
+            with _sign_of_life("Ray is still starting: the machine is busy", begun):
+                start()
+            return
+        except Exception as error:  # a machine under load, no memory, no /dev/shm, a full /tmp, …
+            ray.shutdown()
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if attempt == ATTEMPTS or time.monotonic() - this < SLOW:
+                raise Stopped(
+                    f"Ray could not be started on this machine ({reason}). Run the same command "
+                    "again when the machine is less busy, or run without Ray: --backend serial"
+                ) from error
+            print(
+                f"note: Ray did not start in time ({reason}); it is started again "
+                f"(attempt {attempt + 1} of {ATTEMPTS})",
+                file=sys.stderr,
+            )
+
+
+@contextmanager
+def _sign_of_life(text: str, begun: float) -> Iterator[None]:
+    """Prints the text with the seconds since ``begun``, every :data:`SLOW` seconds."""
+    done = threading.Event()
+
+    def say() -> None:
+        while not done.wait(SLOW):
+            print(f"{text} ({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager

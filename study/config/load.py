@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +16,7 @@ from refinevad.config.detector import DetectorConfig
 from refinevad.config.document import Document, nearest_key, read_document, validate
 from refinevad.config.section import Section
 from refinevad.config.training import TrainConfig
+from refinevad.errors import InputError
 from refinevad.run_config import read_with_overrides
 from study.config.study_file import StudyFile
 from study.config.variants import (
@@ -28,16 +29,26 @@ from study.space.dimension import Params, Scalar
 _MAX_COMBINATIONS = 20_000
 
 
-def load_study(path: Path, overrides: Iterable[str] = ()) -> StudyFile:
+def load_study(
+    path: Path, overrides: Iterable[str] = (), say: Callable[[str], None] | None = None
+) -> StudyFile:
     """Reads and checks a study file, with ``--set`` applied.
+
+    Args:
+        path: The file.
+        overrides: ``KEY=VALUE``. One that names a searched hyperparameter takes it out of the
+            space.
+        say: Called with a sentence where that happens.
 
     Raises:
         InputError: The file is wrong; the message names the line, the error and the allowed values.
     """
-    return study_of(read_document(path), overrides)
+    return study_of(read_document(path), overrides, say)
 
 
-def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
+def study_of(
+    document: Document, overrides: Iterable[str] = (), say: Callable[[str], None] | None = None
+) -> StudyFile:
     """Checks a file that was already read; otherwise as :func:`load_study`."""
     plain = {
         name: annotation
@@ -47,12 +58,38 @@ def study_of(document: Document, overrides: Iterable[str] = ()) -> StudyFile:
     whole = ("pruning", "space", "variants", "seeds")
     _rename_arms(document)
     sections = read_with_overrides(document, map(_without_arms, overrides), plain, whole)
+    _fix_searched(document, say)
     for section in ("objective", "search", "execution", "model", "train"):
         if document.data.get(section, ...) is None:  # `model:` with nothing below it
             document.data[section] = {}
     study = validate(document, StudyFile, document.data, sections)
     (_check_variants if study.variants else _check_space)(document, study)
     return study
+
+
+def _fix_searched(document: Document, say: Callable[[str], None] | None) -> None:
+    """Takes hyperparameters that a ``--set`` fixes out of the space."""
+    space = document.data.get("space")
+    if not isinstance(space, dict):
+        return
+    flags = {
+        name: document.origins[section, name]
+        for section, values in document.data.items()
+        if section in ("model", "train") and isinstance(values, dict)
+        for name in values
+        if name in space and document.origins.get((section, name), "").startswith("--set ")
+    }
+    for name in flags:
+        del space[name]
+    if flags and not space:
+        raise InputError(f"{next(iter(flags.values()))}: nothing is left to search")
+    for name, flag in flags.items():
+        if say is not None:
+            say(
+                f"{flag} fixes {name}, which the file searches: {len(space)} hyperparameter"
+                f"{'s are' if len(space) > 1 else ' is'} still searched. This is a study of its "
+                "own; name it with --set study.name=NAME"
+            )
 
 
 def _rename_arms(document: Document) -> None:

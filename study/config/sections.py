@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from refinevad.config.section import KeyOf, Section
 from refinevad.config.training import Runtime
@@ -13,6 +13,21 @@ from study.config.samplers import SAMPLERS
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Pattern of a study's name, which names folders, also where a foreign ledger is published."""
+
+
+def names_folder(longest: int) -> tuple[AfterValidator, WithJsonSchema]:
+    """What checks text that names a folder or a file, and how its schema says it."""
+
+    def check(name: str) -> str:
+        if re.fullmatch(STUDY_NAME, name) is None or len(name) > longest:
+            raise ValueError(
+                f"found {name!r}, which cannot name a folder; use letters, digits, '.', '-' and "
+                f"'_', a letter or digit first, at most {longest} characters"
+            )
+        return name
+
+    schema = {"type": "string", "pattern": STUDY_NAME, "maxLength": longest}
+    return AfterValidator(check), WithJsonSchema(schema)
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,7 +56,7 @@ def section_or_none(value: object) -> object:
 class StudySection(Section):
     """Name, length and seed of a study."""
 
-    name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)]
+    name: Annotated[str, *names_folder(100)]
     """Name of the study: its folder under `runs/` and its experiment in MLflow."""
     trials: Annotated[int, Field(ge=1)]
     """Trials in all. May be raised later: the study is then extended. With variants it is their

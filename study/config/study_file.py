@@ -20,11 +20,11 @@ from refinevad.models.refinevad.config import LOSS_FIELDS, RefineVADConfig
 from refinevad.models.registry import AnyDetectorConfig, config_class
 from refinevad.run_config import Config, losses_to_model
 from study.config.sections import (
-    STUDY_NAME,
     ExecutionSection,
     PruningSection,
     SearchSection,
     StudySection,
+    names_folder,
     section_or_none,
 )
 from study.config.variants import (
@@ -56,7 +56,7 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
 what these versions did."""
 
 
-VariantName = Annotated[str, Field(pattern=STUDY_NAME, max_length=50)]
+VariantName = Annotated[str, *names_folder(50)]
 
 
 class StudyFile(Section):
@@ -72,9 +72,7 @@ class StudyFile(Section):
     train: TrainConfig = TrainConfig()
     space: dict[str, Dimension] = Field(default_factory=dict)
     """Searched fields and their ranges. A study has a space or variants."""
-    variants: dict[Annotated[str, Field(pattern=STUDY_NAME, max_length=50)], dict[str, Scalar]] = (
-        Field(default_factory=dict)
-    )
+    variants: dict[VariantName, dict[str, Scalar]] = Field(default_factory=dict)
     """Variants of a comparison study: name -> the fields in which it differs."""
     seeds: Annotated[int, Field(ge=1, le=MOST_REPLICATES)] | None = None
     """Training seeds of each variant, the same for all. May be raised later."""

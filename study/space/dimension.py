@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from refinevad.config.section import Section
 
@@ -37,6 +37,29 @@ class Dimension(Section):
     """A whole number, both bounds included."""
     log_int: WholeRange | None = None
     """A whole number, uniform in its logarithm."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_range(cls, value: Any) -> Any:
+        if isinstance(value, Mapping | Dimension):
+            return value
+        raise ValueError(
+            f"found {value!r}, expected what to search, such as {{int: [3, 10]}} or "
+            "{choice: [8, 16]}; one fixed value stands in `train` or `model`, or after --set "
+            "without `space.`"
+        )
+
+    @field_validator("uniform", "log_uniform", "int", "log_int", mode="before")
+    @classmethod
+    def _two_bounds(cls, value: Any) -> Any:
+        if value is None:
+            return value
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"found {value!r}, expected two bounds, [low, high]")
+        if len(value) == 2:
+            return value
+        hint = f"; these values only are {{choice: {_as_choice(value)}}}" if value[2:] else ""
+        raise ValueError(f"found {list(value)!r}, expected two bounds, [low, high]{hint}")
 
     @model_validator(mode="after")
     def _one_valid_kind(self) -> Self:
@@ -88,3 +111,11 @@ class Dimension(Section):
         """All choices, all whole numbers, or both bounds of a real range."""
         whole = self.int or self.log_int
         return range(whole[0], whole[1] + 1) if whole else self.bounds()
+
+
+def _as_choice(values: Sequence[Any]) -> list[Any]:
+    """The values that more than two bounds may mean: a range with a step, or each one."""
+    whole = all(isinstance(value, int) for value in values)
+    if whole and len(values) == 3 and 0 < values[2] <= values[1] - values[0] <= 50 * values[2]:
+        return list(range(values[0], values[1] + 1, values[2]))
+    return list({repr(value): value for value in values}.values())

@@ -30,7 +30,23 @@ def load(tmp_path: Path, text: str, *overrides: str) -> StudyFile:
         ("{int: [2, 4]}", "{ints: [2, 4]}", "did you mean `int`?"),
         ("{int: [2, 4]}", "{int: [2, 4], choice: [2]}", "give exactly one of"),
         ("{choice: [4, 8]}", "{choice: [4, 7]}", "d_proj = 7 is not divisible by injection_heads"),
-        ("{choice: [4, 8]}", "{choice: []}", "space.d_proj.choice"),
+        ("{int: [2, 4]}", "{int: [16, 64, 16]}", "two bounds, [low, high]; these values only are "),
+        ("{int: [2, 4]}", "{int: [16, 64, 16]}", "{choice: [16, 32, 48, 64]}"),
+        ("{int: [2, 4]}", "{int: [3, 4, 4]}", "{choice: [3, 4]}"),
+        ("{int: [2, 4]}", "{int: [[1], 2, 3]}", "{choice: [[1], 2, 3]}"),
+        ("{int: [2, 4]}", "{int: 3}", "space.epochs.int: found 3, expected two bounds"),
+        ("{int: [2, 4]}", "3", "found 3, expected what to search"),
+        ("{choice: [4, 8]}", "{choice: []}", "found [], expected at least 1 value"),
+        ("{choice: [4, 8]}", "{choice: 8}", "found 8, expected a list, such as [8]"),
+        (
+            "{choice: [4, 8]}",
+            "{choice: [[1]]}",
+            "found [1], expected true or false, a whole number, a number or text",
+        ),
+        ("name: small", "name: my study", "'my study', which cannot name a folder; use letters"),
+        ("name: small", "name: 7", 'found 7, expected text; put it in quotes: "7"'),
+        ("name: small", "name:", "study.name: is empty, expected text"),
+        ("data: {", "data: {taxonomy: [1], ", "data.taxonomy.0: found 1, expected text; put it"),
         ("{choice: [4, 8]}", "{choice: [4, 4]}", "a value twice"),
         ("batch_size: 16", "lr: 0.1", "space.lr: both searched here and fixed in `train`"),
         ("trials: 10", "trials: 0", "study.trials: found 0"),
@@ -47,6 +63,34 @@ def test_a_mistake_is_refused_in_words(tmp_path: Path, old: str, new: str, words
         load(tmp_path, SMALL_STUDY.replace(old, new, 1))
     assert words in str(error.value)
     assert "s.yaml:" in str(error.value)
+
+
+@pytest.mark.parametrize("override", ["epochs=3", "train.epochs=3", " epochs = 3", "lambda_cat=1"])
+def test_a_flag_takes_a_searched_hyperparameter_out_of_the_space(
+    tmp_path: Path, override: str
+) -> None:
+    said: list[str] = []
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL_STUDY)
+    file = load_study(path, [override], said.append)
+    name = "lambda_cat" if "cat" in override else "epochs"
+    whole = load_study(path)
+    assert set(file.space) == set(whole.space) - {name}
+    assert getattr(file.model if name == "lambda_cat" else file.train, name) in (3, 1.0)
+    assert file.hash("f") != whole.hash("f")
+    (note,) = said
+    assert f"fixes {name}, which the file searches: 3 hyperparameters are still searched" in note
+
+
+def test_a_flag_that_leaves_nothing_to_search_is_refused(tmp_path: Path) -> None:
+    text = SMALL_STUDY.partition("space:")[0] + "space: {epochs: {int: [2, 4]}}\n"
+    with pytest.raises(InputError, match="--set epochs=3: nothing is left to search"):
+        load(tmp_path, text, "epochs=3")
+
+
+def test_an_error_about_a_flag_names_the_flag(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^--set space.lr=\{log_uniform: \[1\]\}: space.lr"):
+        load(tmp_path, SMALL_STUDY, "space.lr={log_uniform: [1]}")
 
 
 def test_durations_and_none(tmp_path: Path) -> None:
