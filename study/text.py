@@ -28,6 +28,19 @@ def clock(seconds: float) -> str:
     return f"{hours}:{tail}" if hours else tail
 
 
+def span(seconds: float) -> str:
+    """A duration to two digits: ``5.2 s``, ``35 s``, ``12 min``, ``5.3 h``, ``50 days``."""
+    for length, unit, most in ((1.0, "s", 99.5), (60.0, "min", 99.5), (3600.0, "h", 47.5)):
+        if seconds < most * length:
+            return f"{_two_digits(seconds / length)} {unit}"
+    return f"{_two_digits(seconds / 86400)} days"
+
+
+def _two_digits(value: float) -> str:
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:.0f}" if rounded >= 10 or rounded == int(rounded) else f"{rounded:.1f}"
+
+
 def say(console: Console, text: str) -> None:
     """Prints a line as it is."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)

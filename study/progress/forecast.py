@@ -21,7 +21,7 @@ from study.config.study_file import StudyFile
 from study.config.variants import VARIANT
 from study.ledger.records import TrialRecord
 from study.space.dimension import Params
-from study.text import clock
+from study.text import span
 
 COVERAGE = 0.9
 """Nominal coverage of a forecast's interval."""
@@ -145,6 +145,14 @@ class Forecaster:
         wall = max(total - done + waits, least) / min(max(workers, 0.01), left)
         return Forecast(wall, wall * math.exp(-width), wall * math.exp(width))
 
+    def seconds_of(self, params: Params) -> float | None:
+        """Expected seconds of one whole trial; None before anything was learnt."""
+        if not self._seconds:
+            return None
+        run, seconds = np.array(self._run), np.array(self._seconds)
+        model = _CostModel(np.array(self._rows), run, seconds, np.ones(len(seconds)))
+        return model.seconds(self._row(params), float(self._file.epochs_of(params)))
+
     def size(self, params: Params) -> float:
         """Orders configurations by how large their models are."""
         return sum(self._row(params))
@@ -213,5 +221,10 @@ def _wander(errors: Array, spread: float) -> float:
 
 
 def format_forecast(forecast: Forecast) -> str:
-    """``1:02:03 (0:55:00-1:10:00)``."""
-    return f"{clock(forecast.seconds)} ({clock(forecast.low)}-{clock(forecast.high)})"
+    """``18 min (4.2 min to 1.3 h)``: the expectation and its interval, to two digits."""
+    low, high = span(forecast.low), span(forecast.high)
+    if low == high:
+        return span(forecast.seconds)
+    if low.split()[-1] == high.split()[-1]:
+        low = low.split()[0]
+    return f"{span(forecast.seconds)} ({low} to {high})"

@@ -8,15 +8,14 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from study.ledger.records import TrialRecord
 from study.progress.forecast import format_forecast
 from study.progress.screen import PlainScreen, Screen
 from study.progress.tally import Tally
-from study.text import plain
+from study.text import clock, plain
 
 
 class LiveScreen(Screen):
@@ -29,12 +28,10 @@ class LiveScreen(Screen):
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left {task.fields[eta]}"),
             console=console,
         )
-        self._eta, self._foretold = "?", -math.inf
-        self._task = self._bar.add_task("trials", total=tally.trials, eta=self._eta)
+        self._left, self._foretold = "not known yet", -math.inf
+        self._task = self._bar.add_task("trials", total=tally.trials)
         self._live = Live(
             get_renderable=self._render, console=console, refresh_per_second=4, transient=True
         )
@@ -49,19 +46,21 @@ class LiveScreen(Screen):
     def note(self, text: str) -> None:
         self._live.console.print(text, highlight=False, markup=False)
 
-    def _show_ended(self, record: TrialRecord) -> None:
-        pass  # the next refresh shows it
+    def _show_ended(self, text: str) -> None:
+        self.note(text)
 
     def _render(self) -> RenderableType:
         tally = self.tally
         if time.monotonic() >= self._foretold + 1:
             left = tally.left()
-            self._eta = format_forecast(left) if left else "?"
+            self._left = format_forecast(left) if left else "not known yet"
             self._foretold = time.monotonic()
-        self._bar.update(self._task, completed=tally.ended, eta=self._eta)
+        self._bar.update(self._task, completed=tally.ended)
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
         facts.add_column(overflow="fold")
+        facts.add_row("elapsed", clock(time.monotonic() - tally.begun))
+        facts.add_row("left", self._left)
         best = tally.best
         facts.add_row(
             f"best {tally.metric}",

@@ -25,6 +25,8 @@ class Screen(ABC):
         self.tally = tally
         self.console = console
         self._said_window_limits = False
+        self._last = 0.0
+        self._held = 0
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +63,13 @@ class Screen(ABC):
     def ended(self, record: TrialRecord) -> None:
         """A trial has its final record."""
         self.tally.count(record)
-        self._show_ended(record)
+        if time.monotonic() - self._last < 1 and self.tally.ended < self.tally.trials:
+            self._held += 1  # a line a second is read, more are not
+            return
+        more = f" (and {self._held} more)" if self._held else ""
+        self._held = 0
+        self._last = time.monotonic()
+        self._show_ended(describe(record) + more)
 
     def lost(self, record: TrialRecord, reason: str) -> None:
         """An attempt was lost; the trial will be retried."""
@@ -97,14 +105,12 @@ class Screen(ABC):
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @abstractmethod
-    def _show_ended(self, record: TrialRecord) -> None: ...
+    def _show_ended(self, text: str) -> None:
+        """Shows a line on a trial that has ended; called at most once a second."""
 
 
 class PlainScreen(Screen):
     """Prints a line per ended trial: at most one a second, at least one every 30 seconds."""
-
-    _last = 0.0
-    _held = 0
 
     def progressed(self, number: int, epoch: int, best: float) -> None:
         super().progressed(number, epoch, best)
@@ -114,19 +120,14 @@ class PlainScreen(Screen):
             )
             self._line(f"running: {running}")
 
-    def _show_ended(self, record: TrialRecord) -> None:
-        if time.monotonic() - self._last < 1 and self.tally.ended < self.tally.trials:
-            self._held += 1
-            return
-        more = f" (and {self._held} more)" if self._held else ""
-        self._held = 0
-        self._line(describe(record) + more)
+    def _show_ended(self, text: str) -> None:
+        self._line(text)
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
         best = f", best {self.tally.best.objective:.4f}" if self.tally.best else ""
         left = self.tally.left()
-        more = f", {format_forecast(left)} left" if left and left.seconds else ""
+        more = f", left {format_forecast(left)}" if left and left.seconds else ""
         self.note(f"[{self.tally.ended}/{self.tally.trials}]{best}{more} | {text}")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import psutil
 from rich.console import Console
 
 from refinevad.errors import InputError
@@ -17,8 +19,9 @@ from study.ledger.reader import LedgerReader
 from study.ledger.records import TrialRecord
 from study.progress.forecast import Forecaster, format_forecast
 from study.search.proposal import first_proposals
+from study.session.advice import over_the_limit, unreachable
 from study.space.dimension import Params
-from study.text import plain
+from study.text import plain, span
 from study.trials.runs import DetectorRuns, LocalStore
 from study.trials.spec import TrialSpec
 
@@ -29,6 +32,10 @@ _SHOWN = 10
 _MEASURED = 5
 _PATIENCE = 15.0
 """Seconds after which no further configuration is measured."""
+_LOOK = 0.5
+"""Seconds in which the load by other programs is measured."""
+_BUSY = 25.0
+"""Percent of all cores that other programs use, from which on the machine is busy."""
 
 
 def print_dry_run(
@@ -41,9 +48,11 @@ def print_dry_run(
     forecaster = Forecaster(file, known)
     for record in ended:
         forecaster.take(record)
-    measured = 0
+    measured, busy = 0, 0.0
     if forecaster.left(workers) is None:  # first: it finds what cannot be trained
-        measured = _measure(forecaster, file, store, known or shown)
+        busy = psutil.cpu_percent(interval=_LOOK)
+        say = partial(console.print, style="dim", highlight=False, soft_wrap=True)
+        measured = _measure(forecaster, file, store, known or shown, say)
     console.print(file.to_yaml(), highlight=False, markup=False, soft_wrap=True)
     console.print(f"data fingerprint {store.fingerprint}", highlight=False, soft_wrap=True)
     console.print(f"study hash {file.hash(store.fingerprint)}", highlight=False)
@@ -70,6 +79,16 @@ def print_dry_run(
         highlight=False,
         soft_wrap=True,
     )
+    warnings = unreachable(file)
+    if text := over_the_limit(file, forecaster, known or shown):
+        warnings.append(text)
+    if busy > _BUSY:
+        warnings.append(
+            f"other programs used {busy:.0f}% of this machine when it was measured; the forecast "
+            "holds while they run"
+        )
+    for warning in warnings:
+        console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"{folder} {state}; nothing was started", highlight=False, soft_wrap=True)
 
 
@@ -92,7 +111,11 @@ def _begun(folder: Path, file: StudyFile) -> tuple[list[TrialRecord], str]:
 
 
 def _measure(
-    forecaster: Forecaster, file: StudyFile, store: Store, configurations: Sequence[Params]
+    forecaster: Forecaster,
+    file: StudyFile,
+    store: Store,
+    configurations: Sequence[Params],
+    say: Callable[[str], None],
 ) -> int:
     """Trains one epoch of a few configurations on this machine; returns their number."""
     import torch
@@ -101,7 +124,9 @@ def _measure(
     device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
     runs = DetectorRuns(file, LocalStore.of(store), device)
     begun = time.monotonic()
-    for count, params in enumerate(_unlike(forecaster, configurations)):
+    chosen = _unlike(forecaster, configurations)
+    say(f"measuring an epoch of up to {_count(len(chosen), 'configuration')} …")
+    for count, params in enumerate(chosen):
         if count and time.monotonic() - begun > _PATIENCE:
             return count
         run = runs(TrialSpec(0, params, seed=0))
@@ -110,6 +135,7 @@ def _measure(
             seconds = run.run_epoch().seconds  # the first one prepares its kernels
         epochs = file.epochs_of(params)
         forecaster.learn(params, epochs=epochs, seconds=epochs * seconds)
+        say(f"  {count + 1}: {span(seconds)} an epoch ({plain(params)})")
     return count + 1
 
 

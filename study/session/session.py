@@ -29,6 +29,7 @@ from study.progress.live import open_screen
 from study.progress.screen import Screen
 from study.progress.tally import Tally
 from study.search.proposal import first_proposals, longest
+from study.session.advice import unreachable
 from study.session.driver import Driver
 from study.session.summary import print_summary
 from study.session.test_videos import write_test_videos
@@ -118,6 +119,8 @@ class _Session:
             publisher = self._publisher()
         else:
             self._note_few_steps()
+            notes: list[str | None] = [f"note: {text}" for text in unreachable(self._file)]
+            _say(self._console, notes, style="yellow")
             publisher = self._run_trials(driver, screen)
         records = self._ledger.trials()
         table: str = trials_table(records).to_csv(index=False)
@@ -206,6 +209,9 @@ class _Session:
         threads = execution.threads
         self._store.verify()
         interrupt = Interrupt(screen.note, exits=not options.in_notebook)
+        if options.backend == "ray":
+            where = f"joining {options.address}" if options.address else "starting Ray"
+            _say(self._console, [f"{where} …"], style="dim")
         try:
             backend.start(workers=tally.workers, threads=threads)
             on_gpu = self._on_gpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -32,6 +33,13 @@ from study.ledger.records import (
     selected_metrics,
 )
 from study.text import plain
+
+_NUMBER = len("0.8412")
+"""Characters that a column of numbers keeps on a narrow terminal; its other columns wrap."""
+
+
+_WORDY = 80
+"""Width of a terminal, in characters, from which on metrics have their long names."""
 
 
 def print_summary(
@@ -108,10 +116,10 @@ def _print_variants(
     found = {key: values_of(in_order, variants, key) for key in columns}
     columns = {key: name for key, name in columns.items() if any(found[key].values())}
     table = Table(box=None, padding=(0, 2), show_edge=False)
-    table.add_column("mean over seeds", no_wrap=True)
+    table.add_column("mean over seeds")
     table.add_column("seeds", justify="right")
     for name in columns.values():
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", min_width=_NUMBER)
     for variant in variants:
         cells = [list(found[key][variant].values()) for key in columns]
         means = [f"{sum(cell) / len(cell):.4f}" if cell else "" for cell in cells]
@@ -152,22 +160,23 @@ def _print_metrics(
     console: Console, winner: TrialRecord, meta: StudyMeta, on_test: TestVideos | None
 ) -> None:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    table.add_column("", style="dim", no_wrap=True)
-    table.add_column(
-        f"epoch {winner.selected_epoch}\n({meta.split})", justify="right", no_wrap=True
-    )
-    table.add_column("last\nepoch", justify="right", no_wrap=True)
-    table.add_column("video-\nlabel\nbaseline", justify="right", style="dim", no_wrap=True)
+    table.add_column("", style="dim")
+    number = partial(table.add_column, justify="right", min_width=_NUMBER)
+    number(f"epoch {winner.selected_epoch}\n({meta.split})")
+    number("last\nepoch")
+    number("video-\nlabel\nbaseline", style="dim")
     others = on_test.baselines if on_test else {}
     for baseline in others:
         words = baseline.replace(" ", "\n").replace("-", "-\n")
-        table.add_column(words, justify="right", style="dim", no_wrap=True)
+        number(words, style="dim")
+    wordy = console.width >= _WORDY
     for key, name in METRIC_NAMES.items():
         names = (f"selected/{key}", f"last/{key}", f"selected/{FLOOR_OF.get(key, '')}")
         cells = [winner.metrics.get(metric) for metric in names]
         cells += [row.metrics.get(key.rpartition("/")[2]) for row in others.values()]
         if key.startswith("test/") and cells[0] is not None:
-            table.add_row(name, *("" if c is None else f"{c:.4f}" for c in cells))
+            title = name if wordy else SHORT_NAMES.get(key, name)
+            table.add_row(title, *("" if c is None else f"{c:.4f}" for c in cells))
     if table.row_count:
         console.print(table)
         note = (

@@ -13,17 +13,19 @@ import pytest
 import yaml
 from rich.console import Console
 
+from refinevad.training.baselines import NAMES
+from study.analysis.test_videos import BaselineRow, TestVideos
 from study.config.study_file import StudyFile
 from study.ledger.provenance import hardware_kinds
 from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
 from study.ledger.table import trials_table
-from study.progress.forecast import Forecaster
+from study.progress.forecast import Forecast, Forecaster, format_forecast
 from study.progress.live import LiveScreen, open_screen
 from study.progress.screen import PlainScreen, describe
 from study.progress.tally import Tally
 from study.search.proposal import first_proposals
 from study.session.summary import print_summary
-from study.text import clock
+from study.text import clock, span
 from tests.support.workspace import SMALL_STUDY
 
 
@@ -90,6 +92,26 @@ def test_plain_lines_say_what_ended_and_hold_back_a_burst() -> None:
     ]
 
 
+def test_a_terminal_lists_the_ended_trials_above_the_live_view() -> None:
+    live = LiveScreen(tally(), console(terminal=True), {})
+    for record in RECORDS:
+        live.started(record)
+        live.ended(record)
+    shown = printed(live.console)
+    assert "trial 0 0.5000 (epoch 1 of 1) in 2.5 s: lr=0.00123 d_proj=64\n" in shown
+    assert "trial 3 diverged" in shown
+    assert "(and 2 more)" in shown
+
+
+def test_elapsed_and_left_cannot_be_confused() -> None:
+    live = LiveScreen(tally(), console(terminal=True), {})
+    live.tally.begun -= 93
+    live.console.print(live._render())
+    shown = printed(live.console)
+    assert re.search(r"elapsed +1:33\n", re.sub(r" +\n", "\n", shown))
+    assert re.search(r"left +not known yet", shown)
+
+
 def test_the_live_view_shows_progress_running_trials_best_and_places() -> None:
     live = LiveScreen(tally(), console(terminal=True), {"ledger": "runs/s"})
     for record in RECORDS[:3]:
@@ -148,7 +170,7 @@ def test_the_time_left_stands_with_its_interval(terminal: bool) -> None:
             screen.ended(record)
             for moment in ("_last", "_foretold"):  # what each says at most once a second
                 setattr(screen, moment, -math.inf)
-    assert re.search(r"\d:\d\d \(\d:\d\d-\d+:\d\d\)( left)?", printed(shown))
+    assert re.search(r"left +[\d.]+ \w+ \([\d.]+( \w+)? to [\d.]+ \w+\)", printed(shown))
 
 
 def test_a_trial_in_one_line() -> None:
@@ -161,6 +183,25 @@ def test_a_trial_in_one_line() -> None:
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.123, "0.1 s"), (5.24, "5.2 s"), (59.7, "60 s"), (99.6, "1.7 min"),
+        (600, "10 min"), (5970, "1.7 h"), (19_000, "5.3 h"), (170_000, "47 h"),
+        (171_000, "2 days"), (4_342_197, "50 days"), (21_349_434, "250 days"),
+    ],
+)  # fmt: skip
+def test_a_forecast_has_two_digits_and_the_unit_that_fits(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_a_forecast_says_its_unit_once() -> None:
+    assert format_forecast(Forecast(1100, 260, 4600)) == "18 min (4.3 to 77 min)"
+    assert format_forecast(Forecast(4_342_197, 883_000, 21_349_434)) == "50 days (10 to 250 days)"
+    assert format_forecast(Forecast(5000, 3000, 9000)) == "83 min (50 min to 2.5 h)"
+    assert format_forecast(Forecast(0, 0, 0)) == "0 s"
 
 
 META = StudyMeta("s", "u", "h", {}, {}, "f", "ap", "val", 0.0, None, {}, trials=4)
@@ -181,6 +222,28 @@ def test_the_end_names_the_best_trial_its_metrics_the_floor_and_the_digest() -> 
     assert row.split()[-3:] == ["0.8000", "0.7000", "0.7500"]
     assert f"digest {digest(RECORDS)}" in text
     assert "reproducible" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_cuts_no_number(width: int) -> None:
+    screen = Console(file=io.StringIO(), width=width, color_system=None)
+    found = TestVideos(
+        digest="d",
+        baselines={n: BaselineRow(note="", metrics={"auc": 0.8123}) for n in NAMES},
+        missing="",
+        subjects={},
+    )
+    options = {"folder": Path("runs/s"), "reproducible": True, "synthetic": False}
+    print_summary(screen, META, RECORDS, found, **options)
+    variants = [
+        replace(r, params={"arm": f"a name of many letters {r.number}", "replicate": 0})
+        for r in RECORDS
+    ]
+    print_summary(screen, META, variants, found, **options)
+    text = printed(screen)
+    assert "…" not in text
+    for number in ("0.8000", "0.7000", "0.7500", "0.8123", "0.5000"):
+        assert number in text
 
 
 def test_what_weakens_a_result_is_said() -> None:
