@@ -131,7 +131,10 @@ def _view(uri: str) -> str:
     from study.tracking import DEFAULT_URI, redact
 
     if uri == DEFAULT_URI:
-        return "mlflow ui   # http://127.0.0.1:5000, then `Model training` at the top left"
+        return (
+            "mlflow ui   # http://127.0.0.1:5000, `Model training`, the study, then the link above "
+            "its table"
+        )
     if uri.startswith("http"):
         return f"open {redact(uri)}, then `Model training` at the top left"
     return f"mlflow ui --backend-store-uri {redact(uri)}"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from study.ledger.records import StudyMeta, TrialRecord
 
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
-"""A finished trial's state in MLflow, as its own Optuna storage maps it."""
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
+"""A finished trial's state in MLflow. A pruned one has done what it should; its tag `state` says
+that it was pruned."""
 
 EVALUATIONS = ("test/", "val/", "floor/")
 """Final metrics that are shown: `selected/test/auc`, `last/floor/ap` …"""
@@ -165,7 +166,12 @@ def trial_points(trial: TrialRecord, meta: StudyMeta) -> list[Point]:
         "objective": trial.objective,
         "last_objective": trial.last_objective,
         "selected_epoch": trial.selected_epoch,
-        **{n: v for n, v in trial.metrics.items() if n.partition("/")[2].startswith(EVALUATIONS)},
+        **{
+            name: value
+            for name, value in trial.metrics.items()
+            if name.partition("/")[2].startswith(EVALUATIONS)
+            and not name.startswith("last/floor/")  # the same as `selected/floor/`
+        },
     }
     at = milliseconds(finished)
     points = [Point(name, float(v), at, 0) for name, v in final.items() if v is not None]
@@ -185,7 +191,8 @@ def _not_finite(trial: TrialRecord) -> list[str]:
 def study_points(trials: Sequence[TrialRecord], meta: StudyMeta, start: int) -> list[Point]:
     """The study's own curves over the trial number, from trial ``start`` on.
 
-    `objective`, `best_objective` and how many trials have ended in which way. They stop before
+    `objective`, the best so far: the value that the study's run shows is its best trial's;
+    `trial_objective`, each trial's; and how many trials have ended in which way. They stop before
     the first unfinished trial: a point in MLflow cannot be taken back, and a late trial may still
     change the best.
     """
@@ -202,7 +209,7 @@ def study_points(trials: Sequence[TrialRecord], meta: StudyMeta, start: int) -> 
         at = max(at, milliseconds(trial_times(trial, meta)[1]))
         if trial.number < start:
             continue
-        values = {"objective": trial.objective, "best_objective": best}
+        values = {"objective": best, "trial_objective": trial.objective}
         values |= {f"trials/{state}": float(count) for state, count in counts.items()}
         points += [Point(n, v, at, trial.number) for n, v in values.items() if v is not None]
     return points

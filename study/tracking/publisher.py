@@ -14,10 +14,12 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refinevad.errors import InputError
 from study.ledger.records import best, digest
 from study.tracking.connection import DEFAULT_URI, connect, reaching, remove_deleted, sqlite_file
 from study.tracking.mapping import (
@@ -33,6 +35,14 @@ from study.tracking.mapping import (
     trial_tags,
     trial_times,
 )
+from study.tracking.showcase import (
+    delete_models,
+    experiment_tags,
+    log_best_model,
+    log_data_set,
+    log_pictures,
+    page,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,6 +52,7 @@ if TYPE_CHECKING:
     from study.ledger.records import TrialRecord
 
 TABLE_SECONDS = 60.0  # how often a running study's trials table is uploaded
+PICTURE_SECONDS = 300.0  # how often its pictures are
 PAGE = 1000  # runs per search request
 FILES = ("study.yaml", "report.html")  # of the study's folder, kept beside the tables
 FOLDERS = ("importance/*.*", "cards/*/*.*")
@@ -58,6 +69,7 @@ class _Shown:
     published: set[str] = field(default_factory=set)  # trial keys
     half_written: dict[str, str] = field(default_factory=dict)  # trial key -> run id
     next_number: int = 0  # the first trial that is not on the study's curves
+    experiment_tags: dict[str, str] = field(default_factory=dict)
 
 
 class Publisher:
@@ -75,7 +87,7 @@ class Publisher:
         self._uri = tracking_uri
         self._client: MlflowClient | None = None
         self._shown: _Shown | None = None
-        self._tables_due = -math.inf
+        self._tables_due = self._pictures_due = -math.inf
         self.page = ""
         """Path of the study in MLflow's pages; they open on their GenAI side unless told."""
 
@@ -122,9 +134,11 @@ class Publisher:
         trials, meta = self._reader.trials(), self._reader.meta
         done = sum(trial.ended for trial in trials) >= meta.trials
         ended = max((t.finished for t in trials if t.finished), default=meta.created)
+        self._pictures_due = -math.inf
         with reaching(self._uri):
             self._upload_tables(shown, trials)
             self._upload_files(shown)
+            self._show_best(shown, trials)
             if done:
                 shown.client.set_tag(shown.parent_id, "digest", digest(trials))
             shown.client.set_terminated(
@@ -150,6 +164,7 @@ class Publisher:
             if experiment is None:
                 return 0
             runs = self._runs(client, experiment.experiment_id, ViewType.ALL)
+            delete_models(client, experiment.experiment_id, {run.info.run_id for run in runs})
             shown = [run for run in runs if run.info.lifecycle_stage == "active"]
             for run in shown:
                 client.delete_run(run.info.run_id)
@@ -169,7 +184,7 @@ class Publisher:
         from mlflow.entities import ViewType
 
         experiment_id = self._experiment(client)
-        self.page = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+        self.page = page(experiment_id)
         runs = self._runs(client, experiment_id, ViewType.ACTIVE_ONLY)
         parents = [run for run in runs if "trial_key" not in run.data.tags]
         parent_id = self._parent(client, experiment_id, parents[0] if parents else None)
@@ -247,6 +262,8 @@ class Publisher:
             ],
             tags=[RunTag(k, v) for k, v in tags.items() if run.data.tags.get(k) != v],
         )
+        if run.inputs is None or not run.inputs.dataset_inputs:
+            log_data_set(client, run.info.run_id, meta)
         return str(run.info.run_id)
 
     def _publish(self, shown: _Shown, trial: TrialRecord) -> None:
@@ -293,7 +310,28 @@ class Publisher:
                 shown.client.log_artifact(shown.parent_id, str(file))
         if leader := best(trials):
             shown.client.set_tag(shown.parent_id, "best_trial", trial_name(leader.number))
+        tags = experiment_tags(self._reader.meta, trials, shown.experiment_id, shown.parent_id)
+        for name, value in tags.items():
+            if shown.experiment_tags.get(name) != value:
+                shown.client.set_experiment_tag(shown.experiment_id, name, value)
+                shown.experiment_tags[name] = value
+        if time.monotonic() >= self._pictures_due:
+            log_pictures(shown.client, shown.parent_id, self._reader.folder)
+            self._pictures_due = time.monotonic() + PICTURE_SECONDS
         self._tables_due = time.monotonic() + TABLE_SECONDS
+
+    def _show_best(self, shown: _Shown, trials: Sequence[TrialRecord]) -> None:
+        """The best trial as a model that can be loaded, where its weights are kept."""
+        leader = best(trials)
+        if leader is None:
+            return
+        weights = self._reader.folder / "checkpoints" / f"{trial_name(leader.number)}.safetensors"
+        if weights.is_file():
+            with suppress(InputError):  # no checkpoint: it is shown as the file that it is
+                log_best_model(
+                    shown.client, shown.experiment_id, shown.parent_id, leader, weights,
+                    self._reader.meta,
+                )  # fmt: skip
 
     def _upload_files(self, shown: _Shown) -> None:
         """Uploads the study file and the findings. A checkpoint is uploaded once: it is big and,
