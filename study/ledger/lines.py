@@ -31,6 +31,8 @@ class TrialLines:
     """Lines that close it: state and value."""
     steps: dict[int, float] = field(default_factory=dict)
     """Epoch -> objective, once more for optuna-dashboard."""
+    plotted: dict[str, Any] = field(default_factory=dict)
+    """Metric -> value, once more for optuna-dashboard; ledgers up to 0.4 have none."""
     last: int = 0
     """Number of the last line about it."""
 
@@ -78,6 +80,8 @@ class Snapshot(BaseJournalBackend):
         self.seals: list[Seal] = []
         self.versions: list[tuple[int, dict[str, str]]] = []
         """Versions of sessions after the first: number of the first trial they asked, versions."""
+        self.metric_names: list[str] | None = None
+        """The objective's name in optuna-dashboard; None in ledgers up to 0.4."""
         self.unexpected: list[str] = []
         """Lines that no session writes."""
         self._sort()
@@ -108,6 +112,9 @@ class Snapshot(BaseJournalBackend):
         if operation == JournalOperation.CREATE_TRIAL:
             self.trials.append(TrialLines(len(self.trials), line, last=number))
             return None
+        if operation == JournalOperation.SET_STUDY_SYSTEM_ATTR:
+            names = (line.get("system_attr") or {}).get("study:metric_names")
+            self.metric_names = names or self.metric_names
         if operation in (
             JournalOperation.SET_STUDY_SYSTEM_ATTR,
             JournalOperation.SET_TRIAL_SYSTEM_ATTR,
@@ -130,9 +137,18 @@ class Snapshot(BaseJournalBackend):
             trial.steps[line["step"]] = line["intermediate_value"]
         elif "result" in (line.get("user_attr") or {}):
             trial.results.append(line["user_attr"]["result"])
-        elif list(line.get("user_attr") or {}) != ["attempts"]:
-            return f"changes the proposal of trial {trial_id}"
+        else:
+            return self._take_trial_attribute(trial, line.get("user_attr") or {})
         return None
+
+    def _take_trial_attribute(self, trial: TrialLines, attribute: dict[str, Any]) -> str | None:
+        (*names,) = attribute
+        if names == ["attempts"]:
+            return None
+        if len(names) == 1 and names[0].startswith("selected/test/") and trial.results:
+            trial.plotted |= attribute
+            return None
+        return f"changes the proposal of trial {trial.number}"
 
     def _take_attribute(self, number: int, attribute: dict[str, Any], position: int) -> str | None:
         if "seal" in attribute:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -121,6 +121,12 @@ class TrialRecord:
             whole_gpu=self.whole_gpu,
             **vars(result),  # not copied: a curve is most of what a trial takes in memory
         )
+
+
+def plottable(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics of the test set that stand once more as plain numbers in a trial's attributes, where
+    optuna-dashboard can plot them."""
+    return {name: value for name, value in metrics.items() if name.startswith("selected/test/")}
 
 
 def ended_by_machine(records: Iterable[TrialRecord]) -> str:

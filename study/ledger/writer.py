@@ -13,12 +13,14 @@ import hashlib
 import math
 import os
 import time
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -33,7 +35,7 @@ from study.ledger.journal import (
     lock_study,
 )
 from study.ledger.reader import LedgerReader
-from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest
+from study.ledger.records import StudyMeta, TrialRecord, TrialResult, digest, plottable
 from study.space.dimension import Params
 
 _OPTUNA_STATES = {
@@ -98,9 +100,17 @@ class Ledger(LedgerReader):
             else self._storage.create_new_study([StudyDirection.MAXIMIZE], meta.name)
         )
         with self._backend.batch():  # all or nothing: `meta` comes last
+            self._name_objective(meta)
             self._storage.set_study_user_attr(self._study_id, "trials", meta.trials)
             self._storage.set_study_user_attr(self._study_id, "meta", asdict(meta))
         self._load_meta()
+
+    def _name_objective(self, meta: StudyMeta) -> None:
+        """Names the objective as optuna-dashboard shows it."""
+        shown = optuna.load_study(study_name=meta.name, storage=self._storage)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            shown.set_metric_names([f"{meta.metric} on {meta.split}"])
 
     def _continue(self, meta: StudyMeta) -> None:
         if not self._storage.get_all_trials(self._study_id, deepcopy=False):
@@ -190,6 +200,8 @@ class Ledger(LedgerReader):
         if not trial.state.is_finished():
             with self._backend.batch():
                 self._storage.set_trial_user_attr(trial_id, "result", asdict(result))
+                for name, value in plottable(result.metrics).items():
+                    self._storage.set_trial_user_attr(trial_id, name, value)
                 self._close_trial(number, result)
         return self._record(self._storage.get_trial(trial_id))
 

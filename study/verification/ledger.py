@@ -9,7 +9,7 @@ from optuna.distributions import json_to_distribution
 
 from study.config.study_file import StudyFile
 from study.ledger.lines import FINISHED, Snapshot, TrialLines
-from study.ledger.records import StudyMeta, TrialRecord
+from study.ledger.records import StudyMeta, TrialRecord, plottable
 from study.verification.check import Check, Difference
 
 
@@ -20,7 +20,7 @@ def check_ledger(
     check = Check("ledger")
     check.differences += [Difference(line, "this", None) for line in snapshot.unexpected]
     check.compare("name of the study", snapshot.lines[0].get("study_name"), meta.name)
-    _check_description(check, meta, file)
+    _check_description(check, snapshot, meta, file)
     space = file.distributions()
     for trial, record in zip(snapshot.trials, records, strict=True):
         _check_trial(check, trial, record, last_line=len(snapshot.lines))
@@ -49,7 +49,7 @@ def check_ledger(
     return check
 
 
-def _check_description(check: Check, meta: StudyMeta, file: StudyFile) -> None:
+def _check_description(check: Check, snapshot: Snapshot, meta: StudyMeta, file: StudyFile) -> None:
     check.compare("study hash", meta.hash, file.hash(meta.fingerprint))
     found, expected = _flat(meta.determinants), _flat(file.determinants())
     check.compare_all("settings that determine the results, ", found, expected)
@@ -60,6 +60,9 @@ def _check_description(check: Check, meta: StudyMeta, file: StudyFile) -> None:
         own,
         {"name": file.study.name, "metric": objective.metric, "split": objective.split},
     )
+    if snapshot.metric_names is not None:
+        expected_names = [f"{meta.metric} on {meta.split}"]
+        check.compare("name of the objective", snapshot.metric_names, expected_names)
 
 
 def _check_trial(check: Check, trial: TrialLines, record: TrialRecord, *, last_line: int) -> None:
@@ -79,6 +82,8 @@ def _check_trial(check: Check, trial: TrialLines, record: TrialRecord, *, last_l
     check.compare(f"{name}, objective shown to optuna-dashboard", end.get("values"), values)
     curve = {int(row["epoch"]): float(row["objective"]) for row in record.curve}
     check.compare_all(f"{name}, objective shown at epoch ", trial.steps, curve)
+    if trial.plotted:  # ledgers up to 0.4 have none
+        check.compare_all(f"{name}, shown ", trial.plotted, plottable(record.metrics))
 
 
 def _flat(value: Any, at: str = "") -> dict[str, Any]:

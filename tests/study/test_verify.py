@@ -264,6 +264,21 @@ def change_a_stopping_curve(copy: Copy) -> None:
     copy.asked(4)["user_attrs"]["stopping_curve"][1] -= 1e-6
 
 
+def change_what_is_plotted(copy: Copy) -> None:
+    line = next(x for x in copy.about(0) if "selected/test/auc" in x.get("user_attr", ()))
+    line["user_attr"]["selected/test/auc"] += 0.1
+
+
+def take_away_what_is_plotted(copy: Copy) -> None:
+    line = next(x for x in copy.about(0) if "selected/test/auc" in x.get("user_attr", ()))
+    copy.lines.remove(line)
+
+
+def rename_the_objective(copy: Copy) -> None:
+    line = next(x for x in copy.lines if x["op_code"] == 3)
+    line["system_attr"]["study:metric_names"] = ["auc on test"]
+
+
 def take_a_stopping_curve_away(copy: Copy) -> None:
     copy.asked(4)["user_attrs"]["stopping_curve"] = None
 
@@ -377,6 +392,9 @@ def rehash(copy: Copy) -> None:
         (call_it_diverged, "trial 1, objective: the ledger says"),
         (change_a_seed, "trial 5, seed: the ledger says"),
         (change_a_stopping_curve, "trial 4, stopping curve at epoch 2"),
+        (change_what_is_plotted, "trial 0, shown selected/test/auc: the ledger says"),
+        (take_away_what_is_plotted, "trial 0, shown selected/test/auc: the ledger says nothing"),
+        (rename_the_objective, "name of the objective: the ledger says ['auc on test']"),
         (take_a_stopping_curve_away, "trial 4, stopping curve: the ledger says nothing"),
         (remove_the_middle, "trial 2, seed: the ledger says"),
         (
@@ -628,7 +646,8 @@ NOT_CHECKED = {
         for name in ("device", "host", "pid", "processor", "torch")
     ),
     # nobody reads these
-    *(f"{operation}.worker_id" for operation in (0, 2, 4, 6, 7, 8)),
+    *(f"{operation}.worker_id" for operation in (0, 2, 3, 4, 6, 7, 8)),
+    "3.study_id",  # of the objective's name in optuna-dashboard
     "4.value",
     "4.values",
 }
