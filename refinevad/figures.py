@@ -69,6 +69,7 @@ def training_curves(
     *,
     objective_name: str,
     selected_epoch: int,
+    note: str = "",
 ) -> Figure:
     """Objective and losses per epoch, with the selected epoch marked.
 
@@ -78,8 +79,11 @@ def training_curves(
             the parts of the loss differ by orders of magnitude.
         objective_name: Axis label, such as ``val/ap``.
         selected_epoch: 1-based; 0 marks nothing.
+        note: A line above both panels.
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
+    if note:
+        figure.suptitle(note, x=0.01, ha="left", fontsize=10, color=_ACCENT)
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(objective) + 1)
     left.plot(epochs, objective, color=_INK, marker="o", markersize=3.5, linewidth=1.4)

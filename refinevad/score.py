@@ -30,6 +30,7 @@ DEFAULT_SEGMENTS = 32
 MOST_SEGMENTS = 4096
 """Largest number of segments that a checkpoint may require: memory grows with their square."""
 TOP_CATEGORIES = 3
+TRAINED_ON_SYNTHETIC = "the model was trained on SYNTHETIC DATA"
 _EXTRACTION = re.compile(r"(__\d+|_i3d|_emb|_languagebind)$")
 """Suffixes that feature extractors append to a video's name."""
 
@@ -62,15 +63,18 @@ def main(argv: list[str]) -> None:
     seconds = frames / args.fps
     _write_csv(out / f"{video}.csv", scores, args.fps, frames)
     categories = _categories(probs, meta)
+    notes = [categories or meta.model.name, *([TRAINED_ON_SYNTHETIC] * _synthetic(meta))]
     figure = score_curve(
         scores,
         seconds,
         title=video,
-        note=categories or meta.model.name,
+        note="; ".join(notes),
         events=None if events is None else [(a / args.fps, b / args.fps) for a, b in events],
     )
     save_png(figure, out / f"{video}.png")
 
+    if _synthetic(meta):
+        print(f"note: {TRAINED_ON_SYNTHETIC}: its scores say nothing of real videos")
     peak = int(scores.argmax())
     print(f"{video}: {len(scores)} snippets, {len(scores) * seconds:.1f} s at {args.fps:g} fps")
     if categories:
@@ -79,6 +83,11 @@ def main(argv: list[str]) -> None:
     if events:
         print(f"AUC inside the video, against its annotation: {_auc(scores, events, frames)}")
     print(f"written: {out / video}.csv, {out / video}.png")
+
+
+def _synthetic(meta: Meta) -> bool:
+    """Whether the checkpoint says that it was trained on synthetic data."""
+    return bool(meta.extra.get("synthetic"))
 
 
 def _categories(probs: Array | None, meta: Meta) -> str:

@@ -255,6 +255,7 @@ def _write(
         losses,
         objective_name=_label(objective),
         selected_epoch=result.selected_epoch,
+        note=SYNTHETIC if store.synthetic else "",
     )
     save_png(figure, out / "training.png")
 

@@ -30,7 +30,6 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     from rich.console import Console
 
-    from refinevad.cli import SYNTHETIC
     from refinevad.files import or_stop, write_whole
     from study.analysis.importance import Unanswerable
     from study.ledger.study import read_study
@@ -73,7 +72,7 @@ def main(argv: list[str]) -> int:
         lead,
         overview.facts(view),
         [card for card in cards if card is not None],
-        warning=SYNTHETIC if view.file.data.synthetic is not None else "",
+        warning=view.synthetic,
         source=view.file.to_yaml(),
     )
     path = args.out or view.folder / "report.html"

@@ -15,6 +15,11 @@ def plain(params: Params) -> str:
     )
 
 
+def counted(number: int, what: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def capitalised(text: str) -> str:
     """The text with its first letter in upper case; the others stay."""
     return text[:1].upper() + text[1:]

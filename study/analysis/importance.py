@@ -73,7 +73,7 @@ class ParameterImportance:
 
     @property
     def mark(self) -> str:
-        """What stands beside it in tables and pictures; nothing beside an important one."""
+        """What the headline says of it; nothing of an important one."""
         return "" if self.above_noise else "≈ noise" if self.negligible else "not decided"
 
 
@@ -125,6 +125,22 @@ class Importance:
     names: list[str]
     effects: Effects
     apart: list[str] | None
+
+    def mark(self, parameter: ParameterImportance) -> str:
+        """What stands beside a hyperparameter in tables and pictures."""
+        if not parameter.above_noise and parameter.name in (self.apart or ()):
+            return "best tenth only"
+        return parameter.mark
+
+    def worth_a_picture(self, count: int = 3) -> list[str]:
+        """The important hyperparameters, those in which the best tenth differs, then the next ones:
+        ``count`` of them, one more where that is needed for the best tenth."""
+        ranked = [p.name for p in self.parameters]
+        first = [p.name for p in self.parameters if p.above_noise][:count]
+        apart = [name for name in self.apart or () if name not in first][:1]
+        names = first + apart
+        rest = [name for name in ranked if name not in names]
+        return names + rest[: max(0, count - len(names))]
 
 
 class Unanswerable(Stopped):

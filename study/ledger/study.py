@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from refinevad.cli import SYNTHETIC
 from refinevad.errors import InputError
 from refinevad.models.registry import CONFIGS, DEFAULT
 from study.config.former import as_begun, written_out
@@ -60,6 +62,21 @@ class StudyView:
         """A seed for one purpose, which depends on the study only."""
         return derived_seed(self.file.study.seed, 0, purpose)
 
+    @property
+    def synthetic(self) -> str:
+        """A warning where the study's data, or those of its source, are synthetic; else empty."""
+        if self.file.data.synthetic is not None:
+            return SYNTHETIC
+        source = self.file.source
+        if source is None:
+            return ""
+        try:
+            text = (Path(source.checkpoints).parent / "study.yaml").read_text(encoding="utf-8")
+            data = (yaml.safe_load(text) or {}).get("data") or {}
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            return ""  # the source's study is not there any more: nothing is known of its data
+        return f"SOURCE: {SYNTHETIC}" if data.get("synthetic") else ""
+
     def caption(self) -> str:
         """Caption of every picture: study, trials, unit, selection, synthetic data."""
         count = len(self.ended)
@@ -70,8 +87,8 @@ class StudyView:
         )
         if self.floor is not None:
             text += f"; objectives below {self.floor:g} count as {self.floor:g}"
-        if self.file.data.synthetic is not None:
-            text += "; SYNTHETIC DATA"
+        if self.synthetic:
+            text += f"; {self.synthetic.partition(': generated')[0]}"
         return text
 
 

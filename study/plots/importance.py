@@ -83,7 +83,7 @@ def importances(answer: Importance, paper: Published | None = None) -> Figure:
                 markeredgewidth=2,
                 label=f"the paper's {paper.where}",
             )
-        names = [f"{p.name}\n{p.mark}".strip() for p in answer.parameters]
+        names = [f"{p.name}\n{answer.mark(p)}".strip() for p in answer.parameters]
         axes.set_yticks(range(count), names)
         axes.set(ylim=(count - 0.4, -0.6), xlim=(0, None), xlabel="share of importance")
         axes.grid(axis="x", color=GRID, linewidth=0.6)

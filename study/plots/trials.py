@@ -82,8 +82,9 @@ def history(records: Sequence[TrialRecord], space_filling: int, objective: str) 
     with styled():
         picture = figure(9, 3.6)
         axes = picture.subplots()
-        if space_filling:
-            axes.axvspan(-0.5, space_filling - 0.5, color=SHADE, label="space-filling")
+        shaded = min(space_filling, 1 + max((r.number for r in records), default=-1))
+        if shaded:
+            axes.axvspan(-0.5, shaded - 0.5, color=SHADE, label="space-filling")
         for label, chosen, style in (
             ("complete", [r for r in used if r.state == "COMPLETE" and not r.diverged], "."),
             ("pruned", [r for r in used if r.state == "PRUNED" and not r.diverged], "x"),

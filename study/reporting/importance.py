@@ -55,7 +55,7 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
         row = [parameter.name, *cells, f"{parameter.first:.2f}"]
         if paper:
             row.append(_published(paper, parameter.name))
-        table.add_row(*row, parameter.mark, style=None if parameter.above_noise else "dim")
+        table.add_row(*row, found.mark(parameter), style=None if parameter.above_noise else "dim")
     probe = [_short(found.probe[method]) for method in METHODS]
     table.add_row(PROBE, *probe, *[""] * (3 if paper else 2), style="dim")
     console.print(table)
@@ -63,7 +63,8 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
         "shares of importance with 95% intervals; permutation: total effect over the whole space, "
         "the headline; impurity: the paper's; PED-ANOVA: for being among the best 10%, where the "
         f"search's own clusters count too; ≈ noise: below {NEGLIGIBLE:.0%}, whatever is "
-        "unexplained; not decided: the unexplained variance may be noise or may be its",
+        "unexplained; not decided: the unexplained variance may be noise or may be its; best tenth "
+        "only: it matters little over the space, but the best tenth differs in it",
         style="dim",
     )
     if found.single:
@@ -91,7 +92,7 @@ def pictures(view: StudyView, found: Importance) -> dict[str, tuple[Figure, str]
     from study.plots.importance import importances, interaction, stability
     from study.plots.trials import best_by_value
 
-    top = [parameter.name for parameter in found.parameters[:3]]
+    top = found.worth_a_picture()
     shown = {
         "importance": (
             importances(found, paper_of(view)),
@@ -100,7 +101,7 @@ def pictures(view: StudyView, found: Importance) -> dict[str, tuple[Figure, str]
         ),
         "best_by_value": (
             best_by_value(view.records, view.encoder, top, view.objective),
-            "Best objective by value of the first three hyperparameters, all trials as points",
+            f"Best objective by value of {', '.join(top)}; all trials as points",
         ),
         "stability": (
             stability(found.stages),
@@ -175,14 +176,15 @@ def importance_cards(view: StudyView, found: Importance) -> list[Card]:
             "measure and weighs regions by their number of trials. PED-ANOVA is the importance for "
             "being among the best tenth, where the search's own clusters count too. Intervals of "
             "the headline leave room for what the model does not explain: ≈ noise is below "
-            f"{NEGLIGIBLE:.0%} even so; of what is not decided, the trials do not tell. The probe "
-            "is a random column. P(first): probability of being the most important. "
+            f"{NEGLIGIBLE:.0%} even so; of what is not decided, the trials do not tell; best "
+            "tenth only: it matters little over the space, but the best tenth differs in it. The "
+            "probe is a random column. P(first): probability of being the most important. "
             + describe(view),
         ),
         Card(
             "The best values",
-            "Best objective by value of the first three: "
-            + ", ".join(p.name for p in found.parameters[:3])
+            "Best objective by value of the hyperparameters that matter, or may matter, most: "
+            + ", ".join(found.worth_a_picture())
             + ".",
             picture=by_value,
             caption=f"{by_value_caption}. {caption}.",
@@ -220,7 +222,7 @@ def _shares(view: StudyView, found: Importance) -> pd.DataFrame:
         row["P(first)"] = f"{parameter.first:.2f}"
         if paper:
             row[f"paper, {paper.where}"] = _published(paper, parameter.name)
-        row[""] = parameter.mark
+        row[""] = found.mark(parameter)
         rows.append(row)
     probe: dict[str, object] = {
         METHOD_HEADS[m]: sentences.interval(found.probe[m]) for m in METHODS

@@ -9,6 +9,7 @@ import pandas as pd
 
 from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
 from refinevad.training.monitor import core_sentence, warnings_of
+from study.analysis.border import at_the_border, border_sentence
 from study.analysis.test_videos import (
     beside_baselines,
     described,
@@ -28,7 +29,7 @@ from study.ledger.study import SPLITS, StudyView
 from study.plots.style import short
 from study.plots.trials import history, learning_curves, parallel
 from study.reporting.card import Card
-from study.text import capitalised, clock
+from study.text import capitalised, clock, counted
 
 _SHOWN = 10
 
@@ -96,9 +97,11 @@ def facts(view: StudyView) -> dict[str, str]:
         else f"{_moment(min(times))} to {_moment(max(times))}; {clock(computed)} spent in trials",
         "versions": ", ".join(f"{name} {version}" for name, version in meta.versions.items()),
         "code": meta.git_commit or "not in a repository",
-        "digest": digest(view.records),
+        "digest": digest(view.records) if ended else "–",
         "verification": f"python -m study.verify --study {meta.name}",
     }
+    if not ended:
+        return found
     if not file.execution.deterministic:
         found["digest"] += " (not reproducible: execution.deterministic is false)"
     elif outside := ended_by_machine(view.records):
@@ -125,10 +128,17 @@ def best_card(view: StudyView) -> Card:
         rows.append(row)
     first, last = ranked[0], ranked[-1]
     spread = (first.objective or 0.0) - (last.objective or 0.0)
+    text = f"Trial {first.number} is the best."
+    if len(ranked) > 1:
+        text = (
+            f"Trial {first.number} is the best; the first {len(ranked)} lie within {spread:.4f} of "
+            f"{view.objective}."
+        )
+    if not view.file.variants:
+        text = f"{text} {border_sentence(at_the_border(view.records, view.encoder))}".rstrip()
     return Card(
         "Best trials",
-        f"Trial {first.number} is the best; the first {len(ranked)} lie within {spread:.4f} of "
-        f"{view.objective}.",
+        text,
         pd.DataFrame(rows),
         note="Trials are ranked by the objective only. "
         + (
@@ -225,10 +235,11 @@ def curves_card(view: StudyView) -> Card | None:
     saved = sum(longest[r.number] - len(r.curve) for r in pruned)
     run = sum(len(r.curve) for r in with_curves)
     text = "No trial was pruned."
+    were = "was" if len(pruned) == 1 else "were"
     if pruned:
         text = (
-            f"{len(pruned)} trials were pruned, which saved {saved} of {run + saved} epochs "
-            f"({saved / (run + saved):.0%})."
+            f"{counted(len(pruned), 'trial')} {were} pruned, which saved {saved} of {run + saved} "
+            f"epochs ({saved / (run + saved):.0%})."
         )
     return Card(
         "Learning curves and pruning",
@@ -246,9 +257,11 @@ def failures_card(view: StudyView) -> Card:
     attempts = sum(r.attempts for r in view.records)
     reasons = Counter(r.reason or "unknown" for r in failed)
     parts = [
-        f"{len(failed)} trials failed" if failed else "No trial failed",
+        f"{counted(len(failed), 'trial')} failed" if failed else "No trial failed",
         f"{diverged} diverged (objective 0)" if diverged else "none diverged",
-        f"{attempts} attempts were lost and retried" if attempts else "no attempt was lost",
+        f"{counted(attempts, 'attempt')} {'was' if attempts == 1 else 'were'} lost and retried"
+        if attempts
+        else "no attempt was lost while a session ran",
     ]
     table = pd.DataFrame(
         [
@@ -260,7 +273,11 @@ def failures_card(view: StudyView) -> Card:
             for reason, count in reasons.most_common()
         ]
     )
-    return Card("Failures", ", ".join(parts) + ".", table if len(table) else None)
+    note = (
+        "What was computed when a session itself was killed is not counted: the next session runs "
+        "these trials again, with the same result."
+    )
+    return Card("Failures", ", ".join(parts) + ".", table if len(table) else None, note=note)
 
 
 def _ranked(view: StudyView) -> list[TrialRecord]:

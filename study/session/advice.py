@@ -8,7 +8,7 @@ from study.config.study_file import StudyFile
 from study.progress.forecast import Forecaster
 from study.search.proposal import longest
 from study.space.dimension import Params
-from study.text import span
+from study.text import counted, span
 
 
 def unreachable(file: StudyFile) -> list[str]:
@@ -28,14 +28,14 @@ def unreachable(file: StudyFile) -> list[str]:
     first = pruning.after_trials + search.window - 1
     if longest(file) <= pruning.warmup_epochs + 1:
         found.append(
-            f"no trial can be pruned: the longest has {_count(longest(file), 'epoch')}, and "
+            f"no trial can be pruned: the longest has {counted(longest(file), 'epoch')}, and "
             f"pruning.warmup_epochs is {pruning.warmup_epochs}"
         )
     elif trials <= first:
         found.append(
             f"no trial can be pruned: trial {first} is the first that could be "
             f"(pruning.after_trials {pruning.after_trials} + search.window {search.window} - 1), "
-            f"and the study has {_count(trials, 'trial')}"
+            f"and the study has {counted(trials, 'trial')}"
         )
     return found
 
@@ -55,7 +55,3 @@ def over_the_limit(
         f"execution.trial_timeout is {span(limit)}, and {which} would take longer (up to "
         f"{span(max(known))}): such a trial FAILS after its retries; raise it"
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -21,7 +21,7 @@ from study.progress.forecast import Forecaster, format_forecast
 from study.search.proposal import first_proposals
 from study.session.advice import over_the_limit, unreachable
 from study.space.dimension import Params
-from study.text import plain, span
+from study.text import counted, plain, span
 from study.trials.runs import DetectorRuns, LocalStore
 from study.trials.spec import TrialSpec
 
@@ -70,11 +70,11 @@ def print_dry_run(
         trials = f"the remaining {left_of} of {file.study.trials} trials"
     source = f"the times of {len(ended)} trials"
     if measured:
-        source = f"one epoch of {_count(measured, 'configuration')}, measured now"
+        source = f"one epoch of {counted(measured, 'configuration')}, measured now"
         if file.pruning:
             source += "; pruning shortens it"
     console.print(
-        f"\nforecast: {trials} on {_count(workers, 'worker')} take {format_forecast(left)}, "
+        f"\nforecast: {trials} on {counted(workers, 'worker')} take {format_forecast(left)}, "
         f"based on {source}",
         highlight=False,
         soft_wrap=True,
@@ -125,7 +125,7 @@ def _measure(
     runs = DetectorRuns(file, LocalStore.of(store), device)
     begun = time.monotonic()
     chosen = _unlike(forecaster, configurations)
-    say(f"measuring an epoch of up to {_count(len(chosen), 'configuration')} …")
+    say(f"measuring an epoch of up to {counted(len(chosen), 'configuration')} …")
     for count, params in enumerate(chosen):
         if count and time.monotonic() - begun > _PATIENCE:
             return count
@@ -145,7 +145,3 @@ def _unlike(forecaster: Forecaster, configurations: Sequence[Params]) -> list[Pa
     picked = min(_MEASURED - 1, len(by_size))
     ranks = [round(i * (len(by_size) - 1) / max(1, picked - 1)) for i in range(picked)]
     return [configurations[0], *(by_size[rank] for rank in reversed(ranks))]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -177,6 +177,7 @@ class DetectorRuns:
                 "selection": run.selection,
                 "segments": self.file.data.segments,
                 "test_length": self.file.data.test_length,
+                **({} if self.file.data.synthetic is None else {"synthetic": True}),
             },
         )
 

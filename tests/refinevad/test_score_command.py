@@ -20,7 +20,7 @@ CONFIG = RefineVADConfig(d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, 
 VIDEO = "Abuse001_x264"
 
 
-def _checkpoint(path: Path, widths: dict[str, int], **extra: str) -> None:
+def _checkpoint(path: Path, widths: dict[str, int], **extra: object) -> None:
     torch.manual_seed(0)
     model = RefineVAD(CONFIG, task(widths, 2))
     with torch.no_grad():  # a fresh head hardly tells segments apart
@@ -171,3 +171,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize("fps", ["0", "-5", "nan", "fast"])
 def test_frames_per_second_must_be_positive(folder: Path, fps: str) -> None:
     assert _run(folder, "--fps", fps) == 2
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_a_model_of_synthetic_data_leaves_its_mark(
+    folder: Path, capsys: pytest.CaptureFixture[str], synthetic: bool
+) -> None:
+    _checkpoint(folder / "one", {"visual": 6}, synthetic=synthetic)
+    assert _run(folder) == 0
+    assert ("SYNTHETIC DATA" in capsys.readouterr().out) == synthetic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,10 @@ from mlflow import MlflowClient
 
 from refinevad import cli
 from study import publish
+from study.config.variants import SourceSection
+from study.ledger.records import TrialRecord
 from study.ledger.study import read_study
+from study.plots.trials import history
 from study.report import main
 from study.reporting.card import Card, read_cards, write_card
 from tests.support.studies import complete, diverged, failed, made_study
@@ -100,6 +104,8 @@ def test_a_study_without_a_result(
     folder = made_study(tmp_path / "failed", ended, trials=30, outcome=failed)
     page = page_of(folder, capsys)
     assert f"{ended} of 30 trials have ended and none has a result" in page.text
+    content = (folder / "report.html").read_text()
+    assert ("<dt>digest</dt><dd>–</dd>" in content) == (ended == 0), "of nothing there is none"
     if ended:
         assert "25 trials failed" in page.text
         assert '<script>alert(1)</script> "it\'s" $x^2$ & more' in page.text
@@ -109,6 +115,61 @@ def test_a_study_of_which_all_diverged(tmp_path: Path, capsys: pytest.CaptureFix
     page = page_of(made_study(tmp_path / "lost", 25, outcome=diverged), capsys)
     assert "All 25 trials have the objective 0: they diverged" in page.text
     assert "25 diverged" in page.text
+
+
+def test_one_of_a_kind_is_in_the_singular(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made_study(
+        tmp_path / "one", 5, outcome=lambda n, v: (failed if n == 3 else complete)(n, v)
+    )
+    page = page_of(folder, capsys)
+    assert "1 trial failed, none diverged, no attempt was lost while a session ran" in page.text
+    assert not re.search(r"\b1 (trials|attempts|epochs)\b", page.text)
+
+
+def test_a_picture_fits_a_phone_and_is_enlarged_by_a_tap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made_study(tmp_path / "phone", 25)
+    page_of(folder, capsys)
+    content = (folder / "report.html").read_text()
+    assert "min-width" not in re.sub(r"max-width|@media", "", content)
+    pictures = re.findall(r'<label for="(picture-\d+)"><img ', content)
+    boxes = re.findall(r'<input type="checkbox" id="(picture-\d+)"', content)
+    assert pictures == boxes != []
+    assert len(set(boxes)) == len(boxes)
+
+
+def test_the_grey_band_ends_with_the_trials_there_are() -> None:
+    records = [
+        TrialRecord(n, f"s/u/{n}", {}, seed=1, state="RUNNING").with_result(complete(n, 0.5))
+        for n in range(6)
+    ]
+    for space_filling, right in ((300, 5.5), (4, 3.5)):
+        picture = history(records, space_filling, "ap on val")
+        (axes,) = picture.axes
+        band = next(p for p in axes.patches if p.get_label() == "space-filling")
+        assert band.get_extents().transformed(axes.transData.inverted()).x1 == pytest.approx(right)
+
+
+def test_a_source_on_synthetic_data_leaves_its_mark(tmp_path: Path) -> None:
+    view = read_study(made_study(tmp_path / "target", 3))
+    source = tmp_path / "source"
+    source.mkdir()
+    real = view.file.model_copy(
+        update={
+            "data": view.file.data.model_copy(update={"synthetic": None}),
+            "source": SourceSection(checkpoints=str(source / "checkpoints"), sha256=("",)),
+        }
+    )
+    view = dataclasses.replace(view, file=real)
+    assert view.synthetic == ""  # the source's study is not there
+    (source / "study.yaml").write_text("data: {taxonomy: ucf}\n")
+    assert view.synthetic == ""
+    (source / "study.yaml").write_text("data: {synthetic: xd-like}\n")
+    assert view.synthetic.startswith("SOURCE: SYNTHETIC DATA")
+    assert view.caption().endswith("; SOURCE: SYNTHETIC DATA")
 
 
 def test_some_fail_and_some_diverge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
