@@ -1,4 +1,4 @@
-"""Metrics of recognising the categories of abnormal videos."""
+"""Metrics of recognising categories: of abnormal videos, and that normal ones have none."""
 
 from __future__ import annotations
 
@@ -34,6 +34,28 @@ def recognition_metrics(probs: Array, labels: Array) -> dict[str, float]:
         "top3": float(near.mean()),
         "macro_recall": float(np.nanmean(recalls)),
         "commonest": float(labels.mean(axis=0).max()),
+    }
+
+
+def threshold_accuracy(probs: Array, labels: Array, threshold: float) -> dict[str, float]:
+    """The two accuracies of the paper's Table 5, 0 to 1; NaN without such a video.
+
+    A normal video is right (``normal_right``) if no category reaches the threshold; an abnormal one
+    (``anomalies_right``) if its most probable category reaches it and is one of its labels.
+
+    Args:
+        probs: (M, C) p_c.
+        labels: (M, C) bool; rows without a label are normal videos.
+        threshold: τ.
+    """
+    labels = np.asarray(labels, dtype=bool)
+    abnormal = labels.any(axis=1)
+    reached = (probs >= threshold).any(axis=1)
+    own: Array = labels[np.arange(len(labels)), probs.argmax(axis=1)] & reached
+    normal = float((~reached[~abnormal]).mean()) if (~abnormal).any() else np.nan
+    return {
+        "normal_right": normal,
+        "anomalies_right": float(own[abnormal].mean()) if abnormal.any() else np.nan,
     }
 
 

@@ -32,6 +32,7 @@ from study.reporting.card import Card
 from study.text import capitalised, clock, counted
 
 _SHOWN = 10
+_PAPERS_OWN = "The paper's is its RefineVAD, on CLIP ViT-L/14 features of the videos and captions."
 
 
 def lead(view: StudyView) -> str:
@@ -155,6 +156,9 @@ def test_card(view: StudyView) -> Card | None:
     if winner is None:
         return None
     on_test = read_test_videos(view.folder, digest(view.records))
+    dataset = view.file.data.dataset
+    paper = dataset.published.get("results") if dataset else None
+    head = f"test/{dataset.headline}" if dataset else ""
     rows: list[dict[str, object]] = []
     for key, name in METRIC_NAMES.items():
         value = winner.metrics.get(f"selected/{key}")
@@ -164,6 +168,8 @@ def test_card(view: StudyView) -> Card | None:
             row["video-label baseline"] = winner.metrics.get(f"selected/{FLOOR_OF.get(key, '')}")
             for name, baseline in (on_test.baselines if on_test else {}).items():
                 row[name] = baseline.metrics.get(key.rpartition("/")[2])
+            if paper is not None:
+                row[f"paper, {paper.where}"] = paper.numbers["RefineVAD"] if key == head else None
             rows.append(row)
     if not rows:
         return None
@@ -187,6 +193,7 @@ def test_card(view: StudyView) -> Card | None:
                 "gives all its frames one score. "
                 f"Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
                 *described(on_test),
+                *([_PAPERS_OWN] if paper else []),
                 *(f"{sentence}." for sentence in monitored if sentence),
             ]
         ),

@@ -22,15 +22,20 @@ class VariantsTable:
     names: dict[str, str]
     reference: str
     note: str = ""
+    topic: str = ""
+    """Topic of the paper's numbers (`Dataset.published`); empty: it has none."""
 
     def card(self, view: StudyView) -> Card:
         """The comparison as a card."""
+        dataset = view.file.data.dataset
+        paper = dataset.published.get(self.topic) if dataset else None
         return variants_card(
             view,
             title=self.title,
             variants=list(self.variants),
             reference=self.reference,
             names=self.names,
+            paper={f"paper, {paper.where}": paper.numbers} if paper else None,
             note=self.note,
         )
 
@@ -52,6 +57,7 @@ ABLATION = VariantsTable(
     "base",
     "Base: scorer and losses only. Each row adds to the one above; all have the category loss. "
     "Hard: the prototype of the most probable category instead of the mixture of eq. 6.",
+    "ablation",
 )
 INJECTION = VariantsTable(
     "Injection strategies (the paper's Table 6)",
@@ -70,6 +76,7 @@ INJECTION = VariantsTable(
         "none": "none",
     },
     "cross_attention",
+    topic="injection",
 )
 TEMPORAL = VariantsTable(
     "Temporal modules in RefineVAD",

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refinevad.evaluation.recognition import category_recall, confusion, recognition_metrics
+from refinevad.evaluation.recognition import (
+    category_recall,
+    confusion,
+    recognition_metrics,
+    threshold_accuracy,
+)
 
 PROBS = np.array(
     [
@@ -35,6 +40,16 @@ def test_metrics_by_hand() -> None:
     assert found["top3"] == 4 / 4
     assert found["macro_recall"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
     assert found["commonest"] == 2 / 4
+
+
+def test_the_accuracies_of_table_5_by_hand() -> None:
+    labels = np.array([[1, 0], [0, 1], [1, 1], [1, 0], [0, 0], [0, 0], [0, 0]], dtype=bool)
+    probs = np.array([[0.6, 0.2], [0.6, 0.2], [0.5, 0.1], [0.4, 0.1], [0.5, 0], [0.4, 0.2], [0, 0]])
+    found = threshold_accuracy(probs, labels, 0.5)
+    assert found == {"normal_right": 2 / 3, "anomalies_right": 2 / 4}  # exactly τ reaches it
+    one_kind = threshold_accuracy(probs[:4], labels[:4], 0.5)
+    assert np.isnan(one_kind["normal_right"])
+    assert one_kind["anomalies_right"] == 0.5
 
 
 def test_recall_by_category() -> None:

@@ -11,6 +11,7 @@ from refinevad.config.data import DataConfig
 from refinevad.config.datasets import DATASETS, SYNTHETIC
 from study.analysis.study_importance import paper_of
 from study.reporting.variants import shown_metrics
+from study.tables.ablations import ABLATION, INJECTION, VariantsTable
 from study.tables.transfer import NAMES
 
 REAL = {
@@ -29,6 +30,19 @@ def view(**data: Any) -> Any:
 def test_published_transfers_name_the_variants_of_the_table(name: str) -> None:
     if published := DATASETS[name].published.get("transfer"):
         assert published.numbers.keys() <= NAMES.keys()
+
+
+@pytest.mark.parametrize(("table", "topic"), [(ABLATION, "ablation"), (INJECTION, "injection")])
+def test_published_comparisons_name_the_variants_of_their_table(
+    table: VariantsTable, topic: str
+) -> None:
+    assert table.topic == topic
+    found = [DATASETS[name].published[topic] for name in DATASETS if topic in
+             DATASETS[name].published]  # fmt: skip
+    assert found
+    for published in found:
+        assert published.numbers.keys() <= table.variants.keys()
+        assert table.reference in published.numbers
 
 
 def test_the_papers_importances_stand_beside_its_data_set_only() -> None:
