@@ -49,9 +49,9 @@ def threshold_accuracy(probs: Array, labels: Array, threshold: float) -> dict[st
         threshold: τ.
     """
     labels = np.asarray(labels, dtype=bool)
-    abnormal = labels.any(axis=1)
-    reached = (probs >= threshold).any(axis=1)
-    own: Array = labels[np.arange(len(labels)), probs.argmax(axis=1)] & reached
+    abnormal = np.asarray(labels.any(axis=1))
+    reached = np.asarray((probs >= threshold).any(axis=1))
+    own = np.asarray(labels[np.arange(len(labels)), probs.argmax(axis=1)]) & reached
     normal = float((~reached[~abnormal]).mean()) if (~abnormal).any() else np.nan
     return {
         "normal_right": normal,

@@ -46,6 +46,15 @@ def training_videos(
     return validation_split(labels, data.val_fraction, split_seed, store.train.groups)
 
 
+def require_judgeable(
+    store: Store, data: DataConfig, objective: ObjectiveConfig, split_seed: int
+) -> None:
+    """Raises InputError where no detector could be trained or judged on these data."""
+    if objective.split == "test":
+        require_both_kinds(store, objective)
+    training_videos(store, data, objective, split_seed)
+
+
 class Judge:
     """The split and the metrics of one run.
 

@@ -172,6 +172,12 @@ class StudyFile(Section):
         start: Start = self.variants[params[VARIANT]].get(START, "scratch")  # type: ignore[assignment]
         return start
 
+    @property
+    def split_seed(self) -> int:
+        """Seed of the validation split: the study's, unless the file fixes another."""
+        fixed = self.data.split_seed
+        return self.study.seed if fixed is None else fixed
+
     def epochs_of(self, params: Mapping[str, Any]) -> int:
         """Epochs of a trial; one where nothing is trained."""
         own: Mapping[str, Any] = self.variants[params[VARIANT]] if self.variants else params

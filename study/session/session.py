@@ -14,6 +14,7 @@ from rich.console import Console
 from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import CannotWrite, write_whole
+from refinevad.training.judge import require_judgeable
 from study.analysis.test_videos import TestVideos
 from study.backend import BackendName, open_backend
 from study.backend.base import Backend
@@ -79,12 +80,14 @@ def run_session(
 
     Raises:
         InputError: Another driver holds the study, its settings changed, there is no cluster at
-            the address, or the study requires a GPU and there is none.
+            the address, the study requires a GPU and there is none, or no detector could be
+            judged on these data.
         Stopped: The study's folder can no longer be written to.
     """
     backend = open_backend(options.backend, address=options.address, workers=options.workers)
     backend.require()
     file = as_in_ledger(file, options.folder)
+    require_judgeable(store, file.data, file.objective, file.split_seed)
     try:
         with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
             _say(console, [ledger.recovered, *changed_versions(ledger.meta)], style="yellow")
@@ -181,8 +184,7 @@ class _Session:
         file = self._file
         if "batch_size" in file.space or any(d.fitted for d in file.detectors()):
             return
-        seed = file.study.seed if file.data.split_seed is None else file.data.split_seed
-        chosen = training_videos(self._store, file.data, file.objective, seed)[0]
+        chosen = training_videos(self._store, file.data, file.objective, file.split_seed)[0]
         note = few_steps(self._store.train.labels[chosen], file.train.batch_size, longest(file))
         if note:
             _say(self._console, [f"note: {note}"], style="yellow")

@@ -73,8 +73,7 @@ def write_test_videos(
     missing = "" if with_baselines else "left out (--no-baselines)"
     if with_baselines:
         try:
-            seed = file.study.seed if file.data.split_seed is None else file.data.split_seed
-            for found in compute_baselines(store, file.data, split_seed=seed, say=say):
+            for found in compute_baselines(store, file.data, split_seed=file.split_seed, say=say):
                 drawn[found.name] = bootstrap.metrics(found.scores)
                 metrics = {metric: float(drawn[found.name][metric][0]) for metric in METRICS}
                 finite = {metric: value for metric, value in metrics.items() if np.isfinite(value)}

@@ -120,7 +120,7 @@ class DetectorRuns:
                     source,
                     meta,
                     self.file.trial_config(spec.params),
-                    split_seed=self.split_seed,
+                    split_seed=self.file.split_seed,
                     objective=self.file.objective,
                     runtime=self.file.execution.runtime(self.device),
                 )
@@ -128,7 +128,7 @@ class DetectorRuns:
             self._open(),
             self.file.trial_config(spec.params),
             seed=spec.seed,
-            split_seed=self.split_seed,
+            split_seed=self.file.split_seed,
             objective=self.file.objective,
             runtime=self.file.execution.runtime(self.device),
             stopping_curve=spec.stopping_curve,
@@ -180,12 +180,6 @@ class DetectorRuns:
                 **({} if self.file.data.synthetic is None else {"synthetic": True}),
             },
         )
-
-    @property
-    def split_seed(self) -> int:
-        """Seed of the validation split: the study's, unless the file fixes another."""
-        fixed = self.file.data.split_seed
-        return self.file.study.seed if fixed is None else fixed
 
     def check(self) -> None:
         """Checks that the store is unchanged.

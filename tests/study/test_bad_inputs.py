@@ -9,7 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from rich.console import Console
 
+from refinevad.errors import InputError
+from refinevad.testing.tiny_store import tiny_store
+from study.config.study_file import StudyFile
+from study.session.session import SessionOptions, run_session
 from tests.support.datasets import Benchmark, benchmark
 from tests.support.workspace import REPOSITORY, SMALL_STUDY, Workspace
 
@@ -172,3 +178,14 @@ def test_help_needs_no_heavy_library(module: str) -> None:
         f"assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY, capture_output=True)
+
+
+def test_an_objective_that_is_undefined_is_refused_before_the_ledger_begins(tmp_path: Path) -> None:
+    store = tiny_store()
+    store.test.truth[:] = 0
+    text = SMALL_STUDY.replace("split: val", "split: test")
+    file = StudyFile.model_validate(yaml.safe_load(text))
+    options = SessionOptions(tmp_path / "runs" / "small", None, 1, None, "serial", False)
+    with pytest.raises(InputError, match="no frame in the test set is positive: ap is undefined"):
+        run_session(file, store, options, Console())
+    assert not (tmp_path / "runs").exists()
