@@ -34,6 +34,7 @@ from refinevad.models import checkpoint
 from refinevad.models.base import Detector
 from refinevad.run_config import Config
 from refinevad.run_config import load_config as read_config
+from refinevad.training.judge import with_epochs
 from refinevad.training.results import EpochRecord, RunResult, checkpoint_facts
 from refinevad.training.run import train
 from refinevad.training.runtime import process_settings_kept, resolve_runtime
@@ -159,13 +160,16 @@ def train_detector(
         "seed": _first(seed, config.train.seed),
         "split_seed": _first(split_seed, config.data.split_seed),
     }
+    objective = ObjectiveConfig(metric=metric, split=split)
+    length = with_epochs(config.train, store, config.data, objective, seeds["split_seed"])
+    config = config.model_copy(update={"train": length})
     with process_settings_kept():
         result = train(
             store,
             config,
             seed=seeds["seed"],
             split_seed=seeds["split_seed"],
-            objective=ObjectiveConfig(metric=metric, split=split),
+            objective=objective,
             runtime=Runtime(device=device, precision=precision, threads=threads),
             on_epoch=on_epoch,
         )

@@ -83,6 +83,9 @@ def read_with_overrides(
             document.move(("train", name), ("model", name))
     rest = [text for text in given if text not in names]
     apply_overrides(document, rest, found, whole, moved)
+    train = document.data.get("train")
+    if isinstance(train, dict) and train.get("steps") is not None and "epochs" in train:
+        raise document.error(("train", "steps"), "give either `epochs` or `steps`, not both")
     return found
 
 

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     store = prepare(config.data, args.stores)
 
     from refinevad.models.registry import detector_class
-    from refinevad.training.judge import training_videos
+    from refinevad.training.judge import training_videos, with_epochs
     from refinevad.training.monitor import few_steps
     from refinevad.training.run import train
 
@@ -65,6 +65,8 @@ def main(argv: list[str]) -> int:
     split_seed = DEFAULT_SEED if config.data.split_seed is None else config.data.split_seed
     started = time.perf_counter()
     losses = detector_class(config.model.name).loss_names
+    length = with_epochs(config.train, store, config.data, objective, split_seed)
+    config = config.model_copy(update={"train": length})
     epochs = 1 if config.model.fitted else config.train.epochs
     if not config.model.fitted:
         chosen = training_videos(store, config.data, objective, split_seed)[0]

@@ -17,6 +17,9 @@ class TrainConfig(Section):
 
     epochs: Annotated[int, Field(ge=1)] = 30
     """Passes; one pass is min(normal, abnormal videos) // (batch_size / 2) steps, at least one."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Length of a run in gradient steps, in place of `epochs`: as many epochs as it takes. Not
+    searched."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 64
     """[h] Videos a step: half normal, half abnormal."""
     lr: Positive = 3e-3

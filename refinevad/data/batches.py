@@ -69,6 +69,13 @@ class BalancedBatches:
             yield from videos[torch.randperm(len(videos), generator=self._generator)].tolist()
 
 
+def steps_of_an_epoch(labels: npt.NDArray[np.bool_], batch_size: int) -> int:
+    """Gradient steps of an epoch on videos with labels (N, C): no video of the rarer kind twice, at
+    least one step."""
+    abnormal = int(labels.any(axis=1).sum())
+    return max(1, min(abnormal, len(labels) - abnormal) // (batch_size // 2))
+
+
 def validation_split(
     labels: npt.NDArray[np.bool_], fraction: float, seed: int, groups: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from refinevad.config.data import DataConfig
 from refinevad.config.training import ObjectiveConfig, Runtime
+from refinevad.data.batches import steps_of_an_epoch
 from refinevad.errors import InputError
 from refinevad.evaluation.metrics import video_metrics
 from refinevad.evaluation.scores import score_test, segments_to_snippets
@@ -161,7 +162,7 @@ def plain_scorer(store: Store, data: DataConfig, *, split_seed: int) -> tuple[Ar
     abnormal = np.asarray(store.train.labels)[training].any(axis=1)
     fewest = int(min(abnormal.sum(), (~abnormal).sum()))
     batch = max(2, min(BATCH, 2 * (fewest // 2)))
-    epochs = -(-STEPS // max(1, fewest // (batch // 2)))
+    epochs = -(-STEPS // steps_of_an_epoch(store.train.labels[training], batch))
     config = Config.model_validate(
         {
             "data": data,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from refinevad.config.training import ObjectiveConfig
-from refinevad.data.batches import validation_split
+from refinevad.config.training import ObjectiveConfig, TrainConfig
+from refinevad.data.batches import steps_of_an_epoch, validation_split
 from refinevad.data.device import as_tensor, train_features
 from refinevad.evaluation.scores import score_test
 from refinevad.evaluation.splits import (
@@ -53,6 +53,22 @@ def require_judgeable(
     if objective.split == "test":
         require_both_kinds(store, objective)
     training_videos(store, data, objective, split_seed)
+
+
+def with_epochs(
+    train: TrainConfig, store: Store, data: DataConfig, objective: ObjectiveConfig, split_seed: int
+) -> TrainConfig:
+    """``train`` with `epochs` in place of `steps`: as few as have so many steps on these data.
+
+    Raises:
+        InputError: The videos cannot be split.
+    """
+    if train.steps is None:
+        return train
+    training, _ = training_videos(store, data, objective, split_seed)
+    an_epoch = steps_of_an_epoch(store.train.labels[training], train.batch_size)
+    epochs = -(-train.steps // an_epoch)
+    return train.model_copy(update={"steps": None, "epochs": epochs})
 
 
 class Judge:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from refinevad.data.batches import steps_of_an_epoch
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +38,7 @@ def few_steps(labels: NDArray[np.bool_], batch_size: int, epochs: int) -> str:
     """
     abnormal = int(labels.any(axis=1).sum())
     rarer = min(abnormal, len(labels) - abnormal)
-    an_epoch = max(1, rarer // (batch_size // 2))
+    an_epoch = steps_of_an_epoch(labels, batch_size)
     if rarer == 0 or epochs * an_epoch >= FEW_STEPS:
         return ""
     fitting = 2 * max(1, min(batch_size // 2, rarer // _STEPS_OF_AN_EPOCH))

@@ -113,8 +113,16 @@ def _check_space(document: Document, study: StudyFile) -> None:
     """Checks that every searched name is a field that is not fixed, and every value is valid."""
     model = type(study.model)
     fields = _settings_of(model)
+    if study.train.steps is not None:
+        for name in {"epochs", "batch_size"} & set(study.space):
+            raise document.error(
+                ("train", "steps"), f"the length of a run depends on {name}, which is searched; "
+                "give `epochs` instead"
+            )  # fmt: skip
     for name, dimension in study.space.items():
         place = ("space", name)
+        if name == "steps":
+            raise document.error(place, "steps are not searched; search epochs")
         if name == "name":
             raise document.error(
                 place,
@@ -162,6 +170,8 @@ def _check_variants(document: Document, study: StudyFile) -> None:
             if name == START:
                 _check_start(document, study, place, value)
                 continue
+            if name == "steps":
+                raise document.error(place, "steps stand in `train`; a variant has its own epochs")
             if name not in fields or name == "seed":
                 hint = nearest_key(name, [*fields, START, "name"])
                 if name == "seed":

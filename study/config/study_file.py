@@ -51,6 +51,7 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("objective", "top_k", "loss"),
     ("objective", "monitor", False),
     ("model", "category_outputs", "mean"),
+    ("train", "steps", None),
 )
 """Section, field and value of settings that earlier versions did not have, and that stand for
 what these versions did."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import CannotWrite, write_whole
-from refinevad.training.judge import require_judgeable
+from refinevad.training.judge import require_judgeable, with_epochs
 from study.analysis.test_videos import TestVideos
 from study.backend import BackendName, open_backend
 from study.backend.base import Backend
@@ -86,7 +86,7 @@ def run_session(
     """
     backend = open_backend(options.backend, address=options.address, workers=options.workers)
     backend.require()
-    file = as_in_ledger(file, options.folder)
+    file = as_in_ledger(of_these_data(file, store), options.folder)
     require_judgeable(store, file.data, file.objective, file.split_seed)
     try:
         with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
@@ -97,6 +97,12 @@ def run_session(
         raise Stopped(
             f"{error}. Finished trials are saved; fix this and run the same command to resume"
         ) from error
+
+
+def of_these_data(file: StudyFile, store: Store) -> StudyFile:
+    """The study with `epochs` in place of `train.steps`, which the data decide."""
+    length = with_epochs(file.train, store, file.data, file.objective, file.split_seed)
+    return file if length is file.train else file.model_copy(update={"train": length})
 
 
 class _Session:
