@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from refinevad.errors import InputError
 from study.ledger.records import StudyMeta, TrialRecord, best
-from study.ledger.study import read_study
 from study.tracking.mapping import selection, synthetic, trial_name
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ def log_data_set(client: MlflowClient, run_id: str, meta: StudyMeta) -> None:
 
 def log_pictures(client: MlflowClient, run_id: str, folder: Path) -> None:
     """How the study went, the parameters of all trials on their own scales, the best curves."""
+    from study.ledger.study import read_study
     from study.plots.style import save
     from study.plots.trials import history, learning_curves, parallel
 
