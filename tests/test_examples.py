@@ -17,7 +17,7 @@ SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 QUICK = (
     "import runpy, sys; from refinevad.training import baselines; baselines.STEPS = 2; "
-    "runpy.run_path(sys.argv[1], run_name='__main__')"
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 """Runs a script with baselines that take a second: what they reach is no claim of an example."""
 

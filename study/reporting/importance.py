@@ -42,14 +42,14 @@ def print_importance(console: Console, view: StudyView, found: Importance) -> No
         say(f"objectives below {view.floor:g} count as {view.floor:g}")
     say(sentences.fit_check(found), style=None if found.fit.trustworthy else "bold yellow")
     paper = paper_of(view)
-    table = Table(box=None, padding=(0, 1), show_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
     for method in METHODS:
         table.add_column(METHOD_HEADS[method], justify="right", no_wrap=True)
-    table.add_column("P(first)", justify="right")
+    table.add_column("P(first)", justify="right", overflow="fold")
     if paper:
-        table.add_column("paper", justify="right", style="dim")
-    table.add_column("")
+        table.add_column("paper", justify="right", style="dim", no_wrap=True)
+    table.add_column("", overflow="fold", min_width=len("decided"))
     for parameter in found.parameters:
         cells = [_short(parameter.shares[method]) for method in METHODS]
         row = [parameter.name, *cells, f"{parameter.first:.2f}"]
