@@ -15,6 +15,7 @@ from study.tracking.mapping import selection, synthetic, trial_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
 VIEW = "study"
 """Key of the shared view: ``…?viewStateShareKey=study`` opens it."""
@@ -99,11 +100,15 @@ def log_pictures(client: MlflowClient, run_id: str, folder: Path) -> None:
     if best(view.records) is None:
         return
     caption = view.caption()
-    pictures = {"learning_curves": learning_curves(view.records, view.objective)}
+    pictures = {}
+    ranked = [r for r in view.ended if r.objective is not None and not r.diverged]
+    if any(r.curve for r in ranked):
+        pictures["learning_curves"] = learning_curves(view.records, view.objective)
     if not view.file.variants:
         filling = view.file.search.space_filling
         pictures["history"] = history(view.records, filling, view.objective)
-        pictures["parallel"] = parallel(view.records, view.encoder, view.objective)
+        if len(ranked) > 1 and view.encoder.scales:
+            pictures["parallel"] = parallel(view.records, view.encoder, view.objective)
     with tempfile.TemporaryDirectory() as place:
         for name, picture in pictures.items():
             for written in save(picture, Path(place) / name, caption):
@@ -111,9 +116,23 @@ def log_pictures(client: MlflowClient, run_id: str, folder: Path) -> None:
                     client.log_artifact(run_id, str(written), PICTURES)
 
 
+def _models(
+    client: MlflowClient, experiment_id: str, filter_string: str | None = None
+) -> list[LoggedModel] | None:
+    """Logged models of an experiment; None: the server is older than MLflow 3 and has none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return list(client.search_logged_models([experiment_id], filter_string=filter_string))
+    except MlflowException as error:
+        if error.error_code in ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"):
+            return None
+        raise
+
+
 def delete_models(client: MlflowClient, experiment_id: str, runs: Collection[str]) -> None:
     """Deletes the models of a study's runs."""
-    for model in client.search_logged_models([experiment_id]):
+    for model in _models(client, experiment_id) or ():
         if model.source_run_id in runs:
             client.delete_logged_model(model.model_id)
 
@@ -136,10 +155,10 @@ def log_best_model(
     import refinevad
     from refinevad.models import checkpoint
 
-    shown = client.search_logged_models(
-        [experiment_id], filter_string=f"tags.{CHECKPOINT_OF} = '{leader.key}'"
-    )
-    if any(m.source_run_id == run_id and m.status == LoggedModelStatus.READY for m in shown):
+    shown = _models(client, experiment_id, f"tags.{CHECKPOINT_OF} = '{leader.key}'")
+    if shown is None or any(
+        m.source_run_id == run_id and m.status == LoggedModelStatus.READY for m in shown
+    ):
         return
     _, facts = checkpoint.load(weights)
     width = sum(facts.widths.values())

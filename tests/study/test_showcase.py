@@ -17,6 +17,7 @@ from study.ledger.records import best
 from study.tracking import Publisher
 from study.tracking.served import ServedDetector
 from study.tracking.showcase import page
+from tests.support.studies import made_study
 from tests.support.workspace import Undisturbed, Workspace
 
 
@@ -106,3 +107,19 @@ def test_features_of_another_width_are_refused(calm: Workspace, undisturbed: Und
     weights = next((calm.study / "checkpoints").glob("*.safetensors"))
     with pytest.raises(InputError, match="7"):
         ServedDetector(weights).predict(np.zeros((3, 7)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_young_study_has_the_pictures_that_can_be_drawn(tmp_path: Path, count: int) -> None:
+    folder = made_study(tmp_path / "young", count, trials=30)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    Publisher(LedgerReader(folder), uri).publish_new()
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("young")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`mlflow.source.name` = 'study.run'")
+    there = {
+        Path(info.path).stem for info in client.list_artifacts(runs[0].info.run_id, "pictures")
+    }
+    drawn = [set(), {"history", "learning_curves"}, {"history", "learning_curves", "parallel"}]
+    assert there == drawn[count]
