@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -17,7 +18,9 @@ def on_all_cores(work: Callable[[T], R], items: Sequence[T], done: Callable[[], 
     """Results of ``work`` on every item, in order; trees are grown without Python's lock."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
     found = []
-    with threadpool_limits(1):  # else every thread starts as many again
+    with threadpool_limits(1), warnings.catch_warnings():  # else a thread starts as many again
+        # scikit-learn's forests warn where another thread has just changed the warnings' filters.
+        warnings.filterwarnings("ignore", message=".*sklearn.utils.parallel.delayed")
         for result in Parallel(cores, prefer="threads", return_as="generator")(
             delayed(work)(item) for item in items
         ):
