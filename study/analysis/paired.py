@@ -132,7 +132,10 @@ def compared(results: Sequence[VariantResult], what: str, names: Mapping[str, st
     pairs = min(len(r.values.keys() & reference.values.keys()) for r in others)
     if pairs < FEWEST_SEEDS:
         few = "one seed each gives" if pairs == 1 else f"{pairs} seeds each give"
-        return f"{what}: {few} no interval; at least {FEWEST_SEEDS} are needed."
+        text = f"{what}: {few} no interval over seeds; at least {FEWEST_SEEDS} are needed"
+        if any(r.with_videos for r in results):
+            text += "; those in brackets are of other test videos alone"
+        return f"{text}."
     groups: dict[str, list[str]] = {"above": [], "below": [], "cannot be distinguished from": []}
     for r in others:
         up = r.difference is not None and r.difference.value > 0

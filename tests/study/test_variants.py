@@ -115,7 +115,7 @@ def test_variants_are_run_proved_and_reported(variants_workspace: Workspace) -> 
     done = variants_workspace.run("--workers", "1")
     digest_of(done)
     assert "mean over seeds" in done.stdout  # not one lucky seed
-    assert "2 seeds each give no interval; at least 3 are needed" in done.stdout
+    assert "2 seeds each give no interval over seeds; at least 3 are needed" in done.stdout
     fewer = variants_workspace.run("--workers", "1", "--set", "seeds=1")
     assert fewer.returncode == 2
     assert "give --set seeds=2 or more, or give the study a new name" in fewer.stderr
