@@ -115,7 +115,9 @@ def searched_fields(path: Path, overrides: Iterable[str] = ()) -> list[str]:
     """Fields of ``model`` and ``train`` that the file searches and no override sets."""
     document = read_document(path)
     space = document.data.get("space")
-    given = {text.partition("=")[0].rpartition(".")[2] for text in overrides}
+    given = {text.partition("=")[0].strip().rpartition(".")[2] for text in overrides}
+    if "steps" in given:  # the length of a run, as epochs are
+        given.add("epochs")
     fields = {*_detector(document).model_fields, *TrainConfig.model_fields}
     if not isinstance(space, Mapping):
         return []

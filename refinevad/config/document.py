@@ -396,6 +396,12 @@ def _existing(data: Any, location: Sequence[str | int], *, keep_next: bool) -> L
     return tuple(path)
 
 
+def expectation(detail: Any) -> str:
+    """What a value that pydantic refuses should be: ``expected a whole number``."""
+    text = _problem(BaseModel, {}, (), detail)
+    return text.removeprefix(f"found {detail['input']!r}").lstrip(",: ")
+
+
 def _problem(
     model: type[BaseModel],
     sections: Mapping[str, type[BaseModel]],

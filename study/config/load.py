@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from refinevad.config.detector import DetectorConfig
-from refinevad.config.document import Document, nearest_key, read_document, validate
+from refinevad.config.document import Document, expectation, nearest_key, read_document, validate
 from refinevad.config.section import Section
 from refinevad.config.training import TrainConfig
 from refinevad.errors import InputError
@@ -214,8 +214,8 @@ def _check_value(
         for detail in error.errors(include_url=False):
             if detail["loc"]:
                 found = params[place[-1]]
-                message = detail["msg"][:1].lower() + detail["msg"][1:]
-                raise document.error(place, f"{found!r} is not possible: {message}") from None
+                wanted = expectation(detail)
+                raise document.error(place, f"{found!r} is not possible: {wanted}") from None
 
 
 def _check_combinations(document: Document, study: StudyFile) -> None:

@@ -34,6 +34,8 @@ def load(tmp_path: Path, text: str, *overrides: str) -> StudyFile:
         ("{int: [2, 4]}", "{int: [16, 64, 16]}", "{choice: [16, 32, 48, 64]}"),
         ("{int: [2, 4]}", "{int: [3, 4, 4]}", "{choice: [3, 4]}"),
         ("{int: [2, 4]}", "{int: [[1], 2, 3]}", "{choice: [[1], 2, 3]}"),
+        ("{int: [2, 4]}", "{choice: [3, three]}", "'three' is not possible: expected a whole numb"),
+        ("{choice: [4, 8]}", "{choice: [4, 8.5]}", "8.5 is not possible: expected a whole number"),
         ("{int: [2, 4]}", "{int: 3}", "space.epochs.int: found 3, expected two bounds"),
         ("{int: [2, 4]}", "3", "found 3, expected what to search"),
         ("{choice: [4, 8]}", "{choice: []}", "found [], expected at least 1 value"),
