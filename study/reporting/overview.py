@@ -78,6 +78,8 @@ def facts(view: StudyView) -> dict[str, str]:
     data = f"taxonomy {file.data.taxonomy}, fingerprint {meta.fingerprint[:16]}…"
     if file.data.synthetic is not None:
         data = f"synthetic ({file.data.synthetic}), fingerprint {meta.fingerprint[:16]}…"
+    if meta.split == "val" and (given := file.data.groups or file.data.group_pattern):
+        data += f"; held out by groups ({given}), each whole"
     found = {
         "study": f"{meta.name}, hash {meta.hash}, seed {file.study.seed}",
         "data": data,

@@ -287,6 +287,9 @@ class _Session:
             self._console,
             [f"{name}: {trials} trials, {workers} on {device}, objective {tally.metric}{selected}"],
         )
+        groups = set(self._store.train.groups)
+        if groups and self._file.objective.split == "val":
+            _say(self._console, [f"held-out videos are whole groups, of {len(groups)}"])
         known = {r.worker.get("device", device) for r in self._ledger.trials() if r.objective}
         if others := sorted(known - {device}):
             text = f"Earlier trials ran on {', '.join(others)}; results on {device} will differ in "

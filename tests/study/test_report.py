@@ -18,6 +18,7 @@ from study.ledger.study import read_study
 from study.plots.trials import history
 from study.report import main
 from study.reporting.card import Card, read_cards, write_card
+from study.reporting.overview import facts
 from tests.support.studies import complete, diverged, failed, made_study
 
 pytestmark = pytest.mark.usefixtures("quick_forests")
@@ -151,6 +152,14 @@ def test_the_grey_band_ends_with_the_trials_there_are() -> None:
         (axes,) = picture.axes
         band = next(p for p in axes.patches if p.get_label() == "space-filling")
         assert band.get_extents().transformed(axes.transData.inverted()).x1 == pytest.approx(right)
+
+
+def test_groups_of_the_validation_split_are_said(tmp_path: Path) -> None:
+    view = read_study(made_study(tmp_path / "grouped", 3))
+    assert "groups" not in facts(view)["data"]
+    data = view.file.data.model_copy(update={"synthetic": None, "groups": Path("cams.csv")})
+    grouped = dataclasses.replace(view, file=view.file.model_copy(update={"data": data}))
+    assert facts(grouped)["data"].endswith("; held out by groups (cams.csv), each whole")
 
 
 def test_a_source_on_synthetic_data_leaves_its_mark(tmp_path: Path) -> None:
