@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-DEFAULT_SEGMENTS = 32
-MOST_SEGMENTS = 4096
-"""Largest number of segments that a checkpoint may require: memory grows with their square."""
 TOP_CATEGORIES = 3
 TRAINED_ON_SYNTHETIC = "the model was trained on SYNTHETIC DATA"
 _EXTRACTION = re.compile(r"(__\d+|_i3d|_emb|_languagebind)$")
@@ -55,7 +52,7 @@ def main(argv: list[str]) -> None:
     scores, probs = score_video(
         model.to(resolved.device),
         features,
-        segments=args.segments or _segments(args.checkpoint, meta),
+        segments=args.segments or checkpoint.trained_segments(meta, args.checkpoint),
         length=_length(args, meta),
     )
     out = make_folder(args.out)
@@ -176,14 +173,6 @@ def _fps(text: str) -> float:
     return value
 
 
-def _segments(path: Path, meta: Meta) -> int:
-    """Number of segments in training."""
-    segments = meta.extra.get("segments", DEFAULT_SEGMENTS)
-    if type(segments) is not int or not 0 < segments <= MOST_SEGMENTS:
-        raise InputError(f"{path}: its header says segments = {segments!r:.40}; give --segments")
-    return segments
-
-
 def _snippet_frames(path: Path, meta: Meta) -> int:
     """Frames of a snippet in training."""
     frames = meta.extra.get("snippet_frames", SNIPPET_FRAMES)
@@ -198,8 +187,9 @@ def _length(args: argparse.Namespace, meta: Meta) -> Length:
     """Test length of the flags, else that of the checkpoint's test scores."""
     if args.full:
         return "full"
-    full = meta.extra.get("test_length") == "full" and args.segments is None
-    return "full" if full else "segments"
+    from refinevad.models.checkpoint import scored_in_full
+
+    return "full" if scored_in_full(meta) and args.segments is None else "segments"
 
 
 def _features(first: Path, text: Path | None, meta: Meta) -> Array:

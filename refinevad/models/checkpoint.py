@@ -28,6 +28,10 @@ from refinevad.models.base import Detector, Task
 from refinevad.models.registry import CONFIGS, DEFAULT, AnyDetectorConfig, detector_class
 
 FORMAT_VERSION = 2
+DEFAULT_SEGMENTS = 32
+"""Segments of a checkpoint that does not say how many it was trained with."""
+MOST_SEGMENTS = 4096
+"""Largest number of segments that a checkpoint may require: memory grows with their square."""
 _KEY = "refinevad"  # one key: the order of several in the header would not be fixed
 
 
@@ -133,6 +137,26 @@ def loads(data: bytes, *, source: str = "checkpoint") -> tuple[Detector, Meta]:
         reason = str(error).splitlines()[0]
         raise InputError(f"{source}: metadata in its header is damaged ({reason})") from None
     return _build(meta, tensors, source), meta
+
+
+def trained_segments(meta: Meta, source: object) -> int:
+    """Number of segments in training.
+
+    Raises:
+        InputError: The header of ``source`` says no usable number.
+    """
+    segments = meta.extra.get("segments", DEFAULT_SEGMENTS)
+    if type(segments) is not int or not 0 < segments <= MOST_SEGMENTS:
+        raise InputError(
+            f"{source}: its header says segments = {segments!r:.40}, not a number from 1 to "
+            f"{MOST_SEGMENTS}; python -m refinevad.score takes --segments instead"
+        )
+    return segments
+
+
+def scored_in_full(meta: Meta) -> bool:
+    """Whether the writer's test set was scored snippet by snippet."""
+    return bool(meta.extra.get("test_length") == "full")
 
 
 def require_widths(meta: Meta, widths: Mapping[str, int]) -> None:

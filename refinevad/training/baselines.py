@@ -1,4 +1,4 @@
-"""Baselines that every detector should beat, made from a packed store in seconds.
+"""Baselines that every detector should beat, made from a packed store in half a minute.
 
 - *mean-feature regression*: a logistic regression on the mean feature of each training video,
   applied to every snippet of the test videos;

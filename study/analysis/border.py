@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from study.ledger.records import TrialRecord
+from study.ledger.records import TrialRecord, ranked
 from study.space.encoding import Encoder, Scale
 
 _BEST = 10
@@ -44,8 +44,7 @@ def at_the_border(records: Sequence[TrialRecord], encoder: Encoder) -> list[Bord
         records: Trials; diverged ones and those without a result are left out.
         encoder: The space.
     """
-    used = [r for r in records if r.objective is not None and r.ended and not r.diverged]
-    used.sort(key=lambda r: (-(r.objective or 0.0), r.number))
+    used = ranked(records)
     best = used[: min(_BEST, len(used) // 4)]
     if len(best) < _LEAST:
         return []

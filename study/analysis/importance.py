@@ -71,11 +71,6 @@ class ParameterImportance:
         """Whether its whole interval, with the unexplained share, lies below `NEGLIGIBLE`."""
         return not self.above_noise and self.shares[METHODS[0]].high < NEGLIGIBLE
 
-    @property
-    def mark(self) -> str:
-        """What the headline says of it; nothing of an important one."""
-        return "" if self.above_noise else "≈ noise" if self.negligible else "not decided"
-
 
 @dataclass(frozen=True)
 class Interaction:
@@ -127,10 +122,13 @@ class Importance:
     apart: list[str] | None
 
     def mark(self, parameter: ParameterImportance) -> str:
-        """What stands beside a hyperparameter in tables and pictures."""
-        if not parameter.above_noise and parameter.name in (self.apart or ()):
+        """What stands beside a hyperparameter in tables and pictures; nothing beside an important
+        one."""
+        if parameter.above_noise:
+            return ""
+        if parameter.name in (self.apart or ()):
             return "best tenth only"
-        return parameter.mark
+        return "≈ noise" if parameter.negligible else "not decided"
 
     def worth_a_picture(self, count: int = 3) -> list[str]:
         """The important hyperparameters, those in which the best tenth differs, then the next ones:

@@ -114,7 +114,7 @@ def _check_space(document: Document, study: StudyFile) -> None:
     model = type(study.model)
     fields = _settings_of(model)
     if study.train.steps is not None:
-        for name in {"epochs", "batch_size"} & set(study.space):
+        for name in sorted({"epochs", "batch_size"} & set(study.space)):
             raise document.error(
                 ("train", "steps"), f"the length of a run depends on {name}, which is searched; "
                 "give `epochs` instead"

@@ -158,6 +158,12 @@ def digest(records: Iterable[TrialRecord]) -> str:
     return hasher.hexdigest()
 
 
+def ranked(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Ended trials with a result, the best first; of equals the first. Diverged ones have none."""
+    used = [r for r in records if r.objective is not None and r.ended and not r.diverged]
+    return sorted(used, key=lambda r: (-(r.objective or 0.0), r.number))
+
+
 def best(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The trial with the highest objective; the first of equals."""
     ended = [r for r in records if r.objective is not None and r.ended and not r.diverged]

@@ -19,10 +19,10 @@ from study.analysis.test_videos import (
 from study.config.samplers import SAMPLERS
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import (
-    TrialRecord,
     best,
     digest,
     ended_by_machine,
+    ranked,
     selected_metrics,
 )
 from study.ledger.study import SPLITS, StudyView
@@ -114,11 +114,11 @@ def facts(view: StudyView) -> dict[str, str]:
 
 def best_card(view: StudyView) -> Card:
     """The best trials, with their test metrics."""
-    ranked = _ranked(view)[:_SHOWN]
-    if not ranked:
+    shown = ranked(view.records)[:_SHOWN]
+    if not shown:
         return Card("Best trials", "No trial has a result.")
     rows = []
-    for record in ranked:
+    for record in shown:
         row: dict[str, object] = {"trial": record.number, view.objective: record.objective}
         row |= {
             name: record.metrics[f"selected/{key}"]
@@ -129,12 +129,12 @@ def best_card(view: StudyView) -> Card:
         if record.state == "PRUNED":
             row["trial"] = f"{record.number} (pruned)"
         rows.append(row)
-    first, last = ranked[0], ranked[-1]
+    first, last = shown[0], shown[-1]
     spread = (first.objective or 0.0) - (last.objective or 0.0)
     text = f"Trial {first.number} is the best."
-    if len(ranked) > 1:
+    if len(shown) > 1:
         text = (
-            f"Trial {first.number} is the best; the first {len(ranked)} lie within {spread:.4f} of "
+            f"Trial {first.number} is the best; the first {len(shown)} lie within {spread:.4f} of "
             f"{view.objective}."
         )
     if not view.file.variants:
@@ -204,10 +204,10 @@ def test_card(view: StudyView) -> Card | None:
 
 def history_card(view: StudyView) -> Card | None:
     """The search over time."""
-    ranked = _ranked(view)
-    if not ranked:
+    winner = best(view.records)
+    if winner is None:
         return None
-    number, total = ranked[0].number, len(view.ended)
+    number, total = winner.number, len(view.ended)
     evenly = view.file.search.space_filling
     sampler = SAMPLERS[view.file.search.sampler].title
     where = "in the space-filling part" if number < evenly else f"by {sampler}"
@@ -221,10 +221,10 @@ def history_card(view: StudyView) -> Card | None:
 
 def parallel_card(view: StudyView) -> Card | None:
     """Every configuration at once."""
-    ranked = _ranked(view)
-    if len(ranked) < 2 or not view.encoder.scales:
+    found = ranked(view.records)
+    if len(found) < 2 or not view.encoder.scales:
         return None
-    count = min(_SHOWN, len(ranked))
+    count = min(_SHOWN, len(found))
     return Card(
         "All configurations",
         f"Configurations of the best {count} trials among all others.",
@@ -236,7 +236,7 @@ def parallel_card(view: StudyView) -> Card | None:
 
 def curves_card(view: StudyView) -> Card | None:
     """Learning curves of the best trials, and the epochs saved by pruning."""
-    with_curves = [r for r in _ranked(view) if r.curve]
+    with_curves = [r for r in ranked(view.records) if r.curve]
     if not with_curves:
         return None
     pruned = [r for r in with_curves if r.state == "PRUNED"]
@@ -287,11 +287,6 @@ def failures_card(view: StudyView) -> Card:
         "these trials again, with the same result."
     )
     return Card("Failures", ", ".join(parts) + ".", table if len(table) else None, note=note)
-
-
-def _ranked(view: StudyView) -> list[TrialRecord]:
-    used = [r for r in view.ended if r.objective is not None and not r.diverged]
-    return sorted(used, key=lambda r: (-(r.objective or 0.0), r.number))
 
 
 def _some(numbers: list[int]) -> str:

@@ -43,6 +43,7 @@ from study.tracking.showcase import (
     log_pictures,
     page,
 )
+from study.trials.checkpoints import checkpoint_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -138,8 +139,8 @@ class Publisher:
         with reaching(self._uri):
             self._upload_tables(shown, trials)
             self._upload_files(shown)
-            self._show_best(shown, trials)
             if done:
+                self._show_best(shown, trials)
                 shown.client.set_tag(shown.parent_id, "digest", digest(trials))
             shown.client.set_terminated(
                 shown.parent_id, status or ("FINISHED" if done else "KILLED"), milliseconds(ended)
@@ -325,7 +326,7 @@ class Publisher:
         leader = best(trials)
         if leader is None:
             return
-        weights = self._reader.folder / "checkpoints" / f"{trial_name(leader.number)}.safetensors"
+        weights = checkpoint_path(self._reader.folder / "checkpoints", leader.number)
         if weights.is_file():
             with suppress(InputError):  # no checkpoint: it is shown as the file that it is
                 log_best_model(

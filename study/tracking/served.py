@@ -15,9 +15,6 @@ import pandas as pd
 from refinevad.api import score_video
 from refinevad.models import checkpoint
 
-DEFAULT_SEGMENTS = 32
-"""Segments of a checkpoint that does not say how many it was trained with."""
-
 
 class ServedDetector:
     """A detector as a `mlflow.pyfunc` model.
@@ -26,14 +23,14 @@ class ServedDetector:
         path: A checkpoint.
 
     Raises:
-        InputError: It is none.
+        InputError: It is none, or its header is not usable.
     """
 
     def __init__(self, path: Path) -> None:
         self._detector, meta = checkpoint.load(path)
-        self._segments = int(meta.extra.get("segments", DEFAULT_SEGMENTS))
+        self.segments = checkpoint.trained_segments(meta, path)
         self._length: Literal["segments", "full"] = (
-            "full" if meta.extra.get("test_length") == "full" else "segments"
+            "full" if checkpoint.scored_in_full(meta) else "segments"
         )
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -52,11 +49,11 @@ class ServedDetector:
             InputError: The features have another width or shape.
         """
         features = np.asarray(model_input, dtype=np.float32)
-        found = score_video(self._detector, features, segments=self._segments, length=self._length)
+        found = score_video(self._detector, features, segments=self.segments, length=self._length)
         table = pd.DataFrame({"score": found.scores})
         if found.categories:
-            name = max(found.categories, key=lambda category: found.categories[category])  # type: ignore[index]
-            table["category"], table["probability"] = name, found.categories[name]
+            name, probability = max(found.categories.items(), key=lambda item: item[1])
+            table["category"], table["probability"] = name, probability
         return table
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refinevad.errors import InputError
-from study.ledger.records import StudyMeta, TrialRecord, best
+from study.ledger.records import StudyMeta, TrialRecord, best, ranked
 from study.tracking.mapping import selection, synthetic, trial_name
 
 if TYPE_CHECKING:
@@ -97,17 +97,17 @@ def log_pictures(client: MlflowClient, run_id: str, folder: Path) -> None:
         view = read_study(folder)
     except InputError:  # of another version: it has its tables
         return
-    if best(view.records) is None:
+    used = ranked(view.records)
+    if not used:
         return
     caption = view.caption()
     pictures = {}
-    ranked = [r for r in view.ended if r.objective is not None and not r.diverged]
-    if any(r.curve for r in ranked):
+    if any(r.curve for r in used):
         pictures["learning_curves"] = learning_curves(view.records, view.objective)
     if not view.file.variants:
         filling = view.file.search.space_filling
         pictures["history"] = history(view.records, filling, view.objective)
-        if len(ranked) > 1 and view.encoder.scales:
+        if len(used) > 1 and view.encoder.scales:
             pictures["parallel"] = parallel(view.records, view.encoder, view.objective)
     with tempfile.TemporaryDirectory() as place:
         for name, picture in pictures.items():

@@ -8,15 +8,20 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from refinevad.api import load_checkpoint, score_video
 from refinevad.errors import InputError
+from refinevad.models import checkpoint
+from refinevad.models.linear.config import LinearConfig
+from refinevad.models.linear.model import Linear
 from study.ledger.reader import LedgerReader
 from study.ledger.records import best
 from study.tracking import Publisher
 from study.tracking.served import ServedDetector
 from study.tracking.showcase import page
+from tests.support.detectors import task
 from tests.support.studies import made_study
 from tests.support.workspace import Undisturbed, Workspace
 
@@ -81,7 +86,7 @@ def test_mlflow_loads_the_best_model_and_it_gives_our_scores(
     detector = load_checkpoint(weights)
     width = detector.task.width
     features = np.random.default_rng(0).standard_normal((40, width)).astype(np.float32)
-    segments = ServedDetector(weights)._segments
+    segments = ServedDetector(weights).segments
     expected = score_video(detector, features, segments=segments)
     found = loaded.predict(features)
     np.testing.assert_array_equal(found["score"], expected.scores)
@@ -123,3 +128,16 @@ def test_a_young_study_has_the_pictures_that_can_be_drawn(tmp_path: Path, count:
     }
     drawn = [set(), {"history", "learning_curves"}, {"history", "learning_curves", "parallel"}]
     assert there == drawn[count]
+
+
+@pytest.mark.parametrize("segments", [10**12, 0, "many"])
+def test_a_header_that_asks_for_too_much_is_refused(tmp_path: Path, segments: object) -> None:
+    torch.manual_seed(0)
+    config = LinearConfig()
+    state = Linear(config, task({"visual": 4}, 2)).state_dict()
+    checkpoint.save(
+        tmp_path / "x", state, model=config, categories=("a", "b"), widths={"visual": 4},
+        extra={"segments": segments},
+    )  # fmt: skip
+    with pytest.raises(InputError, match="its header says segments = .*, not a number from 1 to"):
+        ServedDetector(tmp_path / "x")
