@@ -73,22 +73,24 @@ def _fix_searched(document: Document, say: Callable[[str], None] | None) -> None
     if not isinstance(space, dict):
         return
     flags = {
-        name: document.origins[section, name]
+        searched: document.origins[section, name]
         for section, values in document.data.items()
         if section in ("model", "train") and isinstance(values, dict)
         for name in values
-        if name in space and document.origins.get((section, name), "").startswith("--set ")
-    }
+        if (searched := "epochs" if name == "steps" else name) in space
+        and document.origins.get((section, name), "").startswith("--set ")
+    }  # `steps` are a run's length, as epochs are
     for name in flags:
         del space[name]
     if flags and not space:
         raise InputError(f"{next(iter(flags.values()))}: nothing is left to search")
+    named = document.origins.get(("study", "name"), "").startswith("--set ")
     for name, flag in flags.items():
         if say is not None:
             say(
                 f"{flag} fixes {name}, which the file searches: {len(space)} hyperparameter"
                 f"{'s are' if len(space) > 1 else ' is'} still searched. This is a study of its "
-                "own; name it with --set study.name=NAME"
+                f"own{'' if named else '; name it with --set study.name=NAME'}"
             )
 
 

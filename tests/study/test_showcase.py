@@ -139,5 +139,5 @@ def test_a_header_that_asks_for_too_much_is_refused(tmp_path: Path, segments: ob
         tmp_path / "x", state, model=config, categories=("a", "b"), widths={"visual": 4},
         extra={"segments": segments},
     )  # fmt: skip
-    with pytest.raises(InputError, match="its header says segments = .*, not a number from 1 to"):
+    with pytest.raises(InputError, match=r"its header says segments = .*, not a number from 1 to"):
         ServedDetector(tmp_path / "x")

@@ -84,6 +84,12 @@ def test_a_flag_takes_a_searched_hyperparameter_out_of_the_space(
     assert f"fixes {name}, which the file searches: 3 hyperparameters are still searched" in note
 
 
+def test_a_flag_with_steps_takes_the_epochs_out_of_the_space(tmp_path: Path) -> None:
+    file = load(tmp_path, SMALL_STUDY, "steps=40")
+    assert "epochs" not in file.space
+    assert file.train.steps == 40
+
+
 def test_a_flag_that_leaves_nothing_to_search_is_refused(tmp_path: Path) -> None:
     text = SMALL_STUDY.partition("space:")[0] + "space: {epochs: {int: [2, 4]}}\n"
     with pytest.raises(InputError, match="--set epochs=3: nothing is left to search"):
