@@ -14,15 +14,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from refinevad.errors import InputError, nearest
+from refinevad.config.messages import Location, describe, dotted, nearest_key
+from refinevad.errors import InputError
 
-Location = tuple[str | int, ...]
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
 MOST_CHARACTERS = 100_000
@@ -54,7 +54,7 @@ class Document:
 
     def error(self, location: Sequence[str | int], message: str) -> InputError:
         """An error about one key."""
-        key = _dotted(location)
+        key = dotted(location)
         return InputError(f"{self.where(location)}: {key + ': ' if key else ''}{message}")
 
     def move(self, old: Location, new: Location) -> None:
@@ -72,7 +72,7 @@ class Document:
         if not isinstance(target, dict):
             return
         if new[1] in target:
-            raise self.error(old, f"given as {_dotted(new)} too; remove one")
+            raise self.error(old, f"given as {dotted(new)} too; remove one")
         target[new[1]] = node.pop(old[1])
         if old in self.origins:
             self.origins[new] = self.origins[old]
@@ -221,7 +221,7 @@ def validate(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = _describe(document, model, data, sections or {}, error)
+        lines = describe(error, model, data, sections or {}, document.where)
         more = "".join(f"\n  {line}" for line in lines[1:])
         raise InputError(lines[0] + more) from None
 
@@ -259,15 +259,6 @@ def apply_overrides(
         document.override(location, parse_value(value), origin)
 
 
-def nearest_key(name: object, known: Iterable[object]) -> str:
-    """As `nearest`, for a key of the study file: the help lists them where there are many."""
-    return nearest(name, known, listed="`python -m refinevad.train --help` lists the keys")
-
-
-def _dotted(location: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in location)
-
-
 def _files_beside(path: Path) -> str:
     """The file that was meant: of this name in `search_spaces`, or of a close name beside it."""
     elsewhere = Path("search_spaces") / path.with_suffix(".yaml").name
@@ -299,7 +290,7 @@ def _note_lines(node: yaml.Node, at: Location, document: Document) -> None:
             place = (*at, key.value)
             if place in document.origins:
                 line = key.start_mark.line + 1
-                raise InputError(f"{document.source}:{line}: {_dotted(place)}: given twice")
+                raise InputError(f"{document.source}:{line}: {dotted(place)}: given twice")
             document.origins[place] = f"{document.source}:{key.start_mark.line + 1}"
             _note_lines(value, place, document)
     elif isinstance(node, yaml.SequenceNode):
@@ -341,126 +332,3 @@ def _expand(value: Any, at: Location, document: Document) -> Any:
 def _marked(match: re.Match[str]) -> str:
     default = "" if match[2] is None else f"\ue002{match[2]}"
     return f"\ue000{match[1]}{default}\ue001"
-
-
-def _describe(
-    document: Document,
-    model: type[BaseModel],
-    data: Any,
-    sections: Mapping[str, type[BaseModel]],
-    error: ValidationError,
-) -> list[str]:
-    """One line per wrong key, in file order of pydantic's report."""
-    lines: dict[Location, list[str]] = {}
-    for detail in error.errors(include_url=False):
-        location = _existing(data, detail["loc"], keep_next=detail["type"] == "missing")
-        lines.setdefault(location, []).append(_problem(model, sections, location, detail))
-    described = []
-    for location, problems in lines.items():
-        if any(len(other) > len(location) == _common(other, location) for other in lines):
-            continue  # one of several kinds that the value could be; another got further
-        key = _dotted(location)
-        text = _either(list(dict.fromkeys(problems)))
-        described.append(f"{document.where(location)}: {key + ': ' if key else ''}{text}")
-    return described
-
-
-def _either(problems: Sequence[str]) -> str:
-    """One of several: ``found [1], expected a whole number, a number or text``."""
-    found, expected, first = problems[0].partition(", expected ")
-    if all(problem.startswith(found + expected) for problem in problems):
-        wanted = [first, *(problem.removeprefix(found + expected) for problem in problems[1:])]
-        listed = ", ".join(wanted[:-1])
-        return f"{found}{expected}{listed}{' or ' if listed else ''}{wanted[-1]}"
-    return " or ".join(problems)
-
-
-def _common(one: Location, other: Location) -> int:
-    """Number of leading parts that are equal."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(other))
-
-
-def _existing(data: Any, location: Sequence[str | int], *, keep_next: bool) -> Location:
-    """The part of pydantic's location that is keys of the file (it adds names of union arms)."""
-    path: list[str | int] = []
-    node = data
-    for part in location:
-        in_list = isinstance(node, list | tuple) and isinstance(part, int) and part < len(node)
-        if in_list or (isinstance(node, dict) and part in node):
-            node = node[part]
-        elif keep_next and isinstance(node, dict):
-            return (*path, part)
-        else:
-            continue
-        path.append(part)
-    return tuple(path)
-
-
-def expectation(detail: Any) -> str:
-    """What a value that pydantic refuses should be: ``expected a whole number``."""
-    text = _problem(BaseModel, {}, (), detail)
-    return text.removeprefix(f"found {detail['input']!r}").lstrip(",: ")
-
-
-def _problem(
-    model: type[BaseModel],
-    sections: Mapping[str, type[BaseModel]],
-    location: Location,
-    detail: Any,
-) -> str:
-    kind, found = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        return f"unknown key{nearest_key(location[-1], _fields_at(model, sections, location[:-1]))}"
-    if kind == "missing":
-        return "is missing"
-    if kind == "value_error":
-        return str(detail["ctx"]["error"])
-    if kind == "literal_error":
-        return f"found {found!r}, allowed: {detail['ctx']['expected']}"
-    if kind in ("int_parsing", "int_type", "int_from_float"):
-        return f"found {found!r}, expected a whole number"
-    if kind in ("float_parsing", "float_type"):
-        return f"found {found!r}, expected a number"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"found {found!r}, expected a section of `key: value` lines"
-    if kind in ("bool_type", "bool_parsing"):
-        return f"found {found!r}, expected true or false"
-    if kind == "string_type":
-        if found is None:
-            return "is empty, expected text"
-        quoted = isinstance(found, bool | int | float)
-        return f"found {found!r}, expected text" + (f'; put it in quotes: "{found}"' * quoted)
-    if kind in ("tuple_type", "list_type"):
-        return f"found {found!r}, expected a list, such as [{'…' if found is None else found}]"
-    if kind in ("too_long", "too_short"):
-        least, most = (detail["ctx"].get(name) for name in ("min_length", "max_length"))
-        length = f"at least {least}" if kind == "too_short" else f"at most {most}"
-        return f"found {list(found)!r}, expected {length} value{'s' * ((least or most) != 1)}"
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"found {found!r}: {message}"
-
-
-def _fields_at(
-    model: type[BaseModel], sections: Mapping[str, type[BaseModel]], location: Location
-) -> list[str]:
-    """Field names of the section at ``location``; none where it is not a section."""
-    if len(location) == 1 and location[0] in sections:
-        return list(sections[str(location[0])].model_fields)
-    annotation: Any = model
-    for part in location:
-        if get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
-            continue
-        section = _section_of(annotation)
-        if section is None or part not in section.model_fields:
-            return []
-        annotation = section.model_fields[str(part)].annotation
-    section = _section_of(annotation)
-    return list(section.model_fields) if section else []
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None

@@ -10,7 +10,7 @@ import pandas as pd
 from study.analysis.importance import BOOTSTRAPS, METHODS, PROBE, Importance, importance
 
 if TYPE_CHECKING:
-    from refinevad.config.datasets import Published
+    from refinevad.config.published import Published
     from study.ledger.study import StudyView
 
 METHOD_HEADS = {

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from refinevad.config.detector import DetectorConfig
-from refinevad.config.document import Document, expectation, nearest_key, read_document, validate
+from refinevad.config.document import Document, read_document, validate
+from refinevad.config.messages import expectation, nearest_key
 from refinevad.config.section import Section
 from refinevad.config.training import TrainConfig
 from refinevad.errors import InputError

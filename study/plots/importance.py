@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from refinevad.config.datasets import Published
+from refinevad.config.published import Published
 from study.analysis.importance import PROBE, Importance, Stage
 from study.plots.style import (
     ACCENT,

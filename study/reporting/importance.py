@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from refinevad.config.datasets import Published
+from refinevad.config.published import Published
 from refinevad.files import write_whole
 from study.analysis import sentences
 from study.analysis.estimate import Estimate
