@@ -58,9 +58,9 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
         return job | {"diverged": True}
     model = detector_class(config.model.name)(config.model, Task(store.widths, store.categories))
     model.load_state_dict(result.model_state)
-    model.to(run._judge.features.device).eval()
-    device = run._judge.features.device
-    held = run._judge.held_out
+    model.to(run.judge.features.device).eval()
+    device = run.judge.features.device
+    held = run.judge.held_out
     found: dict[str, float] = {}
     parts = {
         "held": (train_features(store, device)[torch.from_numpy(held).to(device)],

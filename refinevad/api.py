@@ -115,7 +115,7 @@ class TrainedDetector:
         checkpoint.save(
             Path(path),
             self.detector.state_dict(),
-            model=self.config.model,
+            model=self.result.model,
             categories=self.store.categories,
             widths=self.store.widths,
             extra=checkpoint_facts(self.result, self.config, self.store, self.seeds),
@@ -128,8 +128,10 @@ def train_detector(
     *,
     seed: int | None = None,
     split_seed: int | None = None,
-    metric: Literal["ap", "auc", "ano_auc"] = "ap",
+    metric: Literal["ap", "auc", "ano_auc", "seg_auc", "brier"] = "ap",
     split: Literal["val", "test"] = "val",
+    epoch: Literal["best", "last", "mean_second_half", "ema"] = "best",
+    folds: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     threads: int = 1,
@@ -145,6 +147,8 @@ def train_detector(
         seed: Of weights, batches and dropout; None: the configuration's, else 42.
         split_seed: Of the validation split; None: the configuration's, else 42.
         metric: Chooses the epoch whose weights are kept.
+        epoch: What the epochs' values of ``metric`` give, as ``objective.epoch`` of a study file.
+        folds: Random splits that are trained and judged on; the weights are of the first.
         split: Where the metric is measured: ``val`` (held-out training videos) or ``test``
             (results are then "selected on test").
         device: ``auto``: a GPU where there is one.
@@ -160,7 +164,7 @@ def train_detector(
         "seed": _first(seed, config.train.seed),
         "split_seed": _first(split_seed, config.data.split_seed),
     }
-    objective = ObjectiveConfig(metric=metric, split=split)
+    objective = ObjectiveConfig(metric=metric, split=split, epoch=epoch, folds=folds)
     length = with_epochs(config.train, store, config.data, objective, seeds["split_seed"])
     config = config.model_copy(update={"train": length})
     with process_settings_kept():
@@ -179,7 +183,7 @@ def train_detector(
             f"try a smaller lr than {config.train.lr:g}"
         )
     content = checkpoint.dumps(
-        result.model_state, model=config.model, categories=store.categories, widths=store.widths
+        result.model_state, model=result.model, categories=store.categories, widths=store.widths
     )
     detector, _ = checkpoint.loads(content)
     return TrainedDetector(detector, result, config, store, seeds)

@@ -165,6 +165,8 @@ def add_stores_argument(parser: argparse.ArgumentParser) -> None:
 METRIC_NAMES = {
     "val/ap": "validation AP of videos",
     "val/auc": "validation AUC of videos",
+    "val/seg_auc": "validation AUC of top segments",
+    "val/brier": "validation 1 - Brier score",
     "test/auc": "test AUC of frames",
     "test/ano_auc": "test AUC, abnormal videos only",
     "test/ap": "test AP of frames",

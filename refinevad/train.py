@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     config = load_config(args.config, args.set)
     _note_searched(args, config)
-    objective = _objective(args.metric, args.split)
+    objective = _objective(args)
     runtime = runtime_of(args)
     out = make_folder(args.out or Path("runs") / "train" / args.config.stem)
     store = prepare(config.data, args.stores)
@@ -115,9 +115,23 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--metric",
-        choices=["ap", "auc", "ano_auc"],
+        choices=choices_of("metric"),
         default="ap",
         help="metric of checkpoint selection (default: ap)",
+    )
+    parser.add_argument(
+        "--epoch",
+        choices=choices_of("epoch"),
+        default="best",
+        help="what selects the epoch whose weights are kept, as objective.epoch (default: best)",
+    )
+    parser.add_argument(
+        "--folds",
+        type=cli.positive,
+        default=1,
+        metavar="K",
+        help="train and judge on K random splits and report means; the checkpoint is of the first "
+        "(default: 1)",
     )
     parser.add_argument(
         "--split",
@@ -142,12 +156,20 @@ def _note_searched(args: argparse.Namespace, config: Config) -> None:
         )
 
 
-def _objective(metric: Any, split: Any) -> ObjectiveConfig:
+def _objective(args: argparse.Namespace) -> ObjectiveConfig:
+    values = {"metric": args.metric, "split": args.split, "epoch": args.epoch, "folds": args.folds}
     try:
-        return ObjectiveConfig(metric=metric, split=split)
+        return ObjectiveConfig.model_validate(values)
     except ValidationError as error:
-        message = error.errors()[0]["ctx"]["error"]
-        raise InputError(f"--metric {metric} --split {split}: {message}") from None
+        message = error.errors(include_url=False)[0]["msg"]
+        flags = f"--metric {args.metric} --split {args.split}"
+        flags += f" --folds {args.folds}" if args.folds > 1 else ""
+        raise InputError(f"{flags}: {message.removeprefix('Value error, ')}") from None
+
+
+def choices_of(field: str) -> tuple[str, ...]:
+    """The words that a field of the objective may be."""
+    return get_args(ObjectiveConfig.model_fields[field].annotation)
 
 
 def _fields() -> str:
@@ -268,17 +290,28 @@ def _write(
     checkpoint.save(
         weights,
         result.model_state,
-        model=config.model,
+        model=result.model,
         categories=store.categories,
         widths=store.widths,
         extra=checkpoint_facts(result, config, store, seeds),
     )
 
 
+def _smoothing(result: RunResult) -> str:
+    config = result.model
+    return (
+        f"smoothing chosen on held-out videos: smooth_segments {config.smooth_segments}, "
+        f"video_share {config.video_share}."
+    )
+
+
 def _label(objective: ObjectiveConfig) -> str:
     if objective.split == "test":
         return f"test frame {objective.metric.upper()} (selected on test)"
-    return f"validation video {objective.metric.upper()}"
+    what = {"seg_auc": "segment AUC", "brier": "1 - Brier score"}.get(
+        objective.metric, f"video {objective.metric.upper()}"
+    )
+    return f"validation {what}"
 
 
 def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult) -> str:
@@ -297,11 +330,14 @@ def _report(args: argparse.Namespace, out: Path, store: Store, result: RunResult
         "video-label baseline",
     ]
     how = "selected on test" if args.split == "test" else "selected on validation"
+    if args.folds > 1:
+        how += f" (means over {args.folds} folds; the checkpoint is of the first)"
     lines = [
         *([SYNTHETIC] if store.synthetic else []),
         table(header, rows),
         f"epoch {result.selected_epoch}: {how}, by {args.metric}. video-label baseline: a scorer "
         "that knows only whether the video is abnormal.",
+        *([_smoothing(result)] if "smoothing/smooth_segments" in selected else []),
         *([core_sentence(selected) + "."] if core_sentence(selected) else []),
         *(f"warning: {text}." for text in warnings_of(selected)),
         "",

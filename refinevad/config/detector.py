@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from refinevad.config.section import Section
+from pydantic import AfterValidator, Field
+
+from refinevad.config.section import Fraction, Section
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"found {value}, expected an odd number: as many on both sides")
+    return value
+
+
+OddWidth = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 
 
 class DetectorConfig(Section):
@@ -17,6 +28,16 @@ class DetectorConfig(Section):
     """
 
     name: str
+    normalise: Literal["none", "l2", "standard"] = "none"
+    """Features before they enter the detector: as they are; each segment divided by its Euclidean
+    norm; or each feature standardised by its mean and deviation in the training videos."""
+    smooth_segments: OddWidth | Literal["auto"] = 1
+    """Width of a centred moving average of the logits of the scores; 1: off. At full length it
+    counts snippets. `auto`: 1, 3, 5, 9 or 15, whichever is best on the held-out videos by
+    `objective.metric`, chosen after training."""
+    video_share: Fraction | Literal["auto"] = 0.0
+    """Weight of a video's mean logit in every score; 0: off. `auto`: 0, 0.25, 0.5 or 0.75, chosen
+    like `smooth_segments`."""
 
     dependent: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of fields whose values must fit each other (heads that must divide a width)."""

@@ -33,6 +33,10 @@ class TrainConfig(Section):
     clip_norm: NonNegative = 1.0
     """[h] Largest gradient norm; 0 switches clipping off."""
 
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay, per step, of an exponential moving average of the weights, which is then what is
+    judged and kept; such as 0.99. It grows to this value from 0.1 over the first steps. 0: off."""
+
     seed: Seed | None = None
     """Seed of weights, batches and dropout. None: the study gives each trial its own (a single
     run: 42). The paper: 42 for every trial."""
@@ -43,13 +47,26 @@ class ObjectiveConfig(Section):
 
     former: ClassVar[Mapping[str, Any]] = {"top_k": "loss", "monitor": False}
 
-    metric: Literal["ap", "auc", "ano_auc"] = "ap"
-    """On `val`: of video labels against a video's mean top-k score; on `test`: of frames."""
+    metric: Literal["ap", "auc", "ano_auc", "seg_auc", "brier"] = "ap"
+    """On `val`: of video labels against a video's mean top-k score; on `test`: of frames. `val`
+    alone has `seg_auc`, the AUC of the top k segments of abnormal videos against all segments of
+    normal ones, and `brier`, one minus the Brier score of the video scores."""
     split: Literal["val", "test"] = "val"
     """`val`: held-out training videos. `test`: the peers' habit; results then carry the words
     "selected on test", and no video is held out of training."""
     mode: Literal["max"] = "max"
     """All metrics here are better when larger."""
+    epoch: Literal["best", "last", "mean_second_half", "ema"] = "best"
+    """What a run's epochs give as its objective. `best`: the largest value, which is also the
+    luckiest; `last`: the last epoch's; `mean_second_half`: the mean over the second half of the
+    epochs; `ema`: the largest of an exponential moving average. The checkpoint has the weights of
+    the best epoch (of the average's, for `ema`), else those of the last one."""
+    folds: Annotated[int, Field(ge=1)] = 1
+    """Splits that a run trains and is judged on; its objective and metrics are means over them.
+    Fold i trains with the run's seed + i; the checkpoint is of fold 0."""
+    fold_kind: Literal["repeated", "k_fold"] = "repeated"
+    """`repeated`: fold i is the random split of seed `split_seed` + i, with `data.val_fraction`.
+    `k_fold`: every video (or group) is held out in one of the folds."""
     top_k: Annotated[int, Field(ge=1)] | Literal["loss"] | None = None
     """On `val` a video's score is the mean of its k largest segment scores. None: k = T // 16 + 1,
     for every detector and trial. `loss`: the k of the detector's own loss, as up to version 0.4;
@@ -63,6 +80,13 @@ class ObjectiveConfig(Section):
     def _frames_for_ano_auc(self) -> Self:
         if self.metric == "ano_auc" and self.split == "val":
             raise ValueError("ano_auc needs frame labels, which only split = test has")
+        if self.split == "test":
+            if self.metric in ("seg_auc", "brier"):
+                raise ValueError(f"{self.metric} is of held-out videos; give split = val")
+            if self.folds > 1:
+                raise ValueError("folds hold training videos out; with split = test give folds = 1")
+        if self.fold_kind == "k_fold" and self.folds == 1:
+            raise ValueError("k_fold needs folds of 2 or more")
         return self
 
 

@@ -73,6 +73,35 @@ def video_metrics(video_scores: Array, abnormal: Array) -> dict[str, float]:
     return {"auc": _auc(tp, fp), "ap": _average_precision(tp, fp)}
 
 
+def segment_auc(scores: Array, abnormal: Array, k: int) -> float:
+    """AUC of the k largest segments of abnormal videos against all segments of normal ones.
+
+    Needs video labels only. What it adds to the AUC of videos: a normal video's whole curve must
+    stay below an abnormal video's peak, as in the frame AUC of a test set.
+
+    Args:
+        scores: (M, T) segment scores; higher is more anomalous.
+        abnormal: (M,) bool, the video label.
+        k: Segments that stand for an abnormal video; never more than T.
+    """
+    peaks = -np.sort(-scores[abnormal], axis=1)[:, :k]
+    ranked = np.concatenate([peaks.ravel(), scores[~abnormal].ravel()])
+    positive = np.concatenate(
+        [np.ones(peaks.size, dtype=np.int64), np.zeros(ranked.size - peaks.size, dtype=np.int64)]
+    )
+    return weighted_auc(ranked, positive, 1 - positive)
+
+
+def brier(video_scores: Array, abnormal: Array) -> float:
+    """One minus the Brier score of video scores in [0, 1], so that larger is better.
+
+    The Brier score is the mean squared difference of score and label (Brier, 1950). Both arguments
+    are (M,).
+    """
+    squares = (np.asarray(video_scores, dtype=np.float64) - np.asarray(abnormal)) ** 2
+    return float(1.0 - squares.mean())
+
+
 def category_metrics(
     scores: Array,
     truth: Array,

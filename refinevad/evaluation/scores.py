@@ -88,7 +88,7 @@ def score_segments(model: Detector, features: Tensor, videos: Tensor | None = No
     by_kind: dict[str, list[Tensor]] = {}
     with scoring_mode(model):
         for part in torch.split(chosen, max(1, TOKENS // length)):
-            found: Prediction = model(rows.index_select(0, part).float())
+            found: Prediction = model.predict(rows.index_select(0, part).float())
             scores.append(found.scores)
             if found.category_probs is not None:
                 probs.append(found.category_probs)
@@ -133,7 +133,7 @@ def score_snippets(model: Detector, features: Array, offsets: Array) -> tuple[Ar
     with scoring_mode(model):
         for batch in _batches(rows, CACHED_TOKENS if device.type == "cpu" else TOKENS):
             x, mask = _padded(features, batch, device)
-            prediction: Prediction = model(x, mask)
+            prediction: Prediction = model.predict(x, mask)
             found = _numpy(prediction.scores)
             for (_, start, end, _), row in zip(batch, found, strict=True):
                 scores[start:end] += row[: end - start] / crops

@@ -13,7 +13,13 @@ from refinevad.config.detector import DetectorConfig
 from refinevad.config.training import ObjectiveConfig
 from refinevad.data.device import as_tensor
 from refinevad.errors import InputError
-from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video_metrics
+from refinevad.evaluation.metrics import (
+    brier,
+    frame_metrics,
+    segment_auc,
+    video_label_floor,
+    video_metrics,
+)
 from refinevad.evaluation.scores import (
     Length,
     VideoScores,
@@ -56,18 +62,45 @@ def validation_metrics(
     if not np.isfinite(found.scores).all():
         return {}
     scores = torch.from_numpy(found.scores)
-    if objective.top_k == "loss":
-        video_scores = model.video_scores(scores, config)
-    else:
-        everywhere = torch.ones_like(scores, dtype=torch.bool)
-        video_scores = top_k_mean(scores, everywhere, objective.top_k)
-    values = video_metrics(video_scores.numpy(), np.asarray(labels[videos].any(axis=1)))
+    values = held_out_values(type(model), scores, labels[videos], config, objective)
     if objective.monitor:
         held_out = torch.from_numpy(np.asarray(labels[videos]))
         losses = model.held_out_losses(scores, held_out, config)
         values |= {name: float(value) for name, value in losses.items()}
     monitored = _apart(found, labels[videos]) if objective.monitor else {}
     return found.diagnostics | monitored | {f"val/{name}": value for name, value in values.items()}
+
+
+def held_out_values(
+    detector: type[Detector],
+    scores: Tensor,
+    labels: Array,
+    config: DetectorConfig,
+    objective: ObjectiveConfig,
+) -> dict[str, float]:
+    """``auc`` and ``ap`` of video labels, and the objective's own metric.
+
+    Args:
+        detector: Its class.
+        scores: (M, T) segment scores, crops averaged.
+        labels: (M, C) bool.
+        config: Configuration of the detector.
+        objective: What judges a video.
+    """
+    length = scores.shape[1]
+    if objective.top_k == "loss":
+        video_scores = detector.video_scores(scores, config)
+    else:
+        everywhere = torch.ones_like(scores, dtype=torch.bool)
+        video_scores = top_k_mean(scores, everywhere, objective.top_k)
+    abnormal = np.asarray(labels.any(axis=1))
+    values = video_metrics(video_scores.numpy(), abnormal)
+    if objective.metric == "seg_auc":
+        k = objective.top_k if isinstance(objective.top_k, int) else length // 16 + 1
+        values["seg_auc"] = segment_auc(scores.numpy(), abnormal, k)
+    elif objective.metric == "brier":
+        values["brier"] = brier(video_scores.numpy(), abnormal)
+    return values
 
 
 def _apart(found: VideoScores, labels: Array) -> dict[str, float]:
@@ -85,7 +118,8 @@ def _apart(found: VideoScores, labels: Array) -> dict[str, float]:
 def effect_metrics(model: Detector, features: Tensor, labels: Array) -> dict[str, float]:
     """What the parts of a trained detector do, on videos ``features`` (N, crops, T, D)."""
     with scoring_mode(model):
-        return model.effects(features.float().mean(1), torch.from_numpy(labels).to(features.device))
+        x = model.normalised(features.float().mean(1))
+        return model.effects(x, torch.from_numpy(labels).to(features.device))
 
 
 def epoch_test_metrics(

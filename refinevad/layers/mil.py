@@ -36,11 +36,17 @@ def paired_mil_loss(video: Tensor, abnormal: Tensor, margin: float) -> Tensor:
     return hinge.sum() / max(1, pairs)
 
 
-def bag_cross_entropy(video: Tensor, abnormal: Tensor) -> Tensor:
-    """Binary cross-entropy of video scores ``(B,)`` in [0, 1], clamped at 1e-6."""
+def bag_cross_entropy(video: Tensor, abnormal: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Binary cross-entropy of video scores ``(B,)`` in [0, 1], clamped at 1e-6.
+
+    ``smoothing`` moves the targets from 0 and 1 to ``smoothing / 2`` and ``1 - smoothing / 2``.
+    """
     with torch.autocast(video.device.type, enabled=False):
         clamped = video.float().clamp(1e-6, 1 - 1e-6)
-        return F.binary_cross_entropy(clamped, abnormal.float())
+        target = abnormal.float()
+        if smoothing:
+            target = target * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy(clamped, target)
 
 
 def top_k_logits(logits: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from refinevad.config.detector import DetectorConfig
 from refinevad.errors import InputError
 from refinevad.layers.mil import top_k_mean
+from refinevad.layers.smoothing import Smoothing
+
+SMALLEST_DEVIATION = 1e-6
+"""Deviation below which a feature counts as constant."""
+VIDEOS_AT_ONCE = 64
+"""Videos whose features are in double precision at once."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Batch:
     """Training videos of equal length, in no meaningful order."""
 
     x: Tensor
-    """``(B, T, D)`` features, float32."""
+    """``(B, T, D)`` features, float32, as the detector's ``normalised`` gives them."""
     labels: Tensor
     """``(B, C)`` bool; no label: a normal video."""
 
@@ -102,13 +108,59 @@ class Detector(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.task = task
+        segments, share = config.smooth_segments, config.video_share
+        self.smoothing = Smoothing(
+            1 if segments == "auto" else segments, 0.0 if share == "auto" else share
+        )
+        """What follows the scores in :meth:`predict`; a run sets it where it is ``auto``."""
+        if config.normalise == "standard":
+            self.register_buffer("feature_mean", torch.zeros(task.width))
+            self.register_buffer("feature_scale", torch.ones(task.width))
+
+    def predict(self, x: Tensor, mask: Tensor | None = None) -> Prediction:
+        """The prediction from features as they are stored: normalised before :meth:`forward`,
+        smoothed after it. Arguments and errors are those of :meth:`forward`."""
+        found: Prediction = self(self.normalised(x), mask)
+        return replace(found, scores=self.smoothing(found.scores, mask))
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """Features ``(…, D)`` as ``config.normalise`` asks for them."""
+        if self.config.normalise == "none":
+            return x
+        self.require_width(x)
+        if self.config.normalise == "l2":
+            return nn.functional.normalize(x, dim=-1)
+        mean, scale = self.get_buffer("feature_mean"), self.get_buffer("feature_scale")
+        return (x - mean) / scale
+
+    def fit_normalisation(self, split: Split) -> None:
+        """Reads means and deviations of the training part, where ``config.normalise`` needs them.
+
+        A feature that never changes is only centred.
+        """
+        if self.config.normalise != "standard":
+            return
+
+        def mean_of(of: Callable[[Tensor], Tensor]) -> Tensor:
+            total, count = torch.zeros((), device=split.features.device), 0
+            for part in torch.split(split.videos, VIDEOS_AT_ONCE):
+                rows = split.features[part.to(split.features.device)].flatten(0, 2).double()
+                total = total + of(rows).sum(dim=0)
+                count += len(rows)
+            return total / count
+
+        mean = mean_of(lambda rows: rows)
+        deviation = mean_of(lambda rows: (rows - mean).square()).sqrt()
+        scale = torch.where(deviation > SMALLEST_DEVIATION, deviation, 1.0)
+        self.get_buffer("feature_mean").copy_(mean)
+        self.get_buffer("feature_scale").copy_(scale)
 
     @abstractmethod
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Prediction:
         """Scores every segment. No label ever gets here.
 
         Args:
-            x: ``(B, T, D)`` features, float32.
+            x: ``(B, T, D)`` features, float32, as :meth:`normalised` gives them.
             mask: ``(B, T)`` bool, True where valid, at least one a video. None: everywhere.
 
         Raises:

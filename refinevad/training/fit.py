@@ -12,8 +12,10 @@ from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.models.base import Detector, FittedDetector, Split, Task
 from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
+from refinevad.training.judge import Judge
 from refinevad.training.random_state import RandomState
 from refinevad.training.single_epoch import SingleEpochRun
+from refinevad.training.smoothing import Chosen, choose_smoothing
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -33,32 +35,54 @@ class FitRun(SingleEpochRun):
         runtime: Runtime,
     ) -> None:
         super().__init__(store, config, split_seed=split_seed, objective=objective, runtime=runtime)
+        self._folds = [_FittedFold(judge, seed + i) for i, judge in enumerate(self._judges)]
+
+    def _ready(self, fold: int) -> Detector:
+        return self._folds[fold].judged
+
+    def _state(self) -> dict[str, Tensor]:
+        state = self._folds[0].judged.state_dict()
+        return {name: t.detach().cpu().clone() for name, t in state.items()}
+
+    def _chosen(self) -> Chosen:
+        return choose_smoothing(self._folds, self._config.model, self._objective)
+
+
+class _FittedFold:
+    """A detector that is fitted when it is first asked for."""
+
+    def __init__(self, judge: Judge, seed: int) -> None:
+        self.judge = judge
         self._seed = seed
-        task = Task(store.widths, store.categories)
-        with RandomState(seed, self._runtime.device).active():
-            model = detector_class(config.model.name)(config.model, task)
+        self._device = judge.runtime.device
+        config, store = judge.config.model, judge.store
+        with RandomState(seed, self._device).active():
+            model = detector_class(config.name)(config, Task(store.widths, store.categories))
         assert isinstance(model, FittedDetector), "its config says so"
-        self._model = model.to(self._runtime.device).eval()
+        self._model = model.to(self._device).eval()
         self._fitted = False
 
-    def _ready(self) -> Detector:
+    @property
+    def judged(self) -> Detector:
         if not self._fitted:
             with torch.inference_mode():
-                self._model.fit(self._split(), np.random.default_rng(self._seed))
+                split = self._split()
+                self._model.fit_normalisation(split)
+                normalised = Split(
+                    self._model.normalised(split.features), split.videos, split.labels
+                )
+                self._model.fit(normalised, np.random.default_rng(self._seed))
             self._fitted = True
         return self._model
 
     def _split(self) -> Split:
         """The training part, or its normal videos where the detector learns from them alone."""
-        judge = self._judge
+        judge = self.judge
         videos, labels = judge.training, judge.store.train.labels
         if self._model.trained_on == "normal":
             videos = videos[~np.asarray(labels[videos]).any(axis=1)]
         return Split(
             judge.features,
             torch.from_numpy(videos),
-            torch.from_numpy(labels[videos]).to(self._runtime.device),
+            torch.from_numpy(labels[videos]).to(self._device),
         )
-
-    def _state(self) -> dict[str, Tensor]:
-        return {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}

@@ -10,15 +10,20 @@ import torch
 from refinevad.config.training import ObjectiveConfig, TrainConfig
 from refinevad.data.batches import steps_of_an_epoch, validation_split
 from refinevad.data.device import as_tensor, train_features
-from refinevad.evaluation.scores import score_test
+from refinevad.data.folds import k_folds
+from refinevad.errors import InputError
+from refinevad.evaluation.scores import score_segments, score_test
 from refinevad.evaluation.splits import (
     effect_metrics,
     epoch_test_metrics,
     floor_metrics,
+    held_out_values,
     require_both_kinds,
     test_metrics,
     validation_metrics,
 )
+from refinevad.layers.smoothing import Smoothing
+from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
 from refinevad.training.runtime import Resolved
 
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def training_videos(
-    store: Store, data: DataConfig, objective: ObjectiveConfig, split_seed: int
+    store: Store, data: DataConfig, objective: ObjectiveConfig, split_seed: int, fold: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the videos that are trained on, and of those that are held out: none, where the
     test set judges.
@@ -43,7 +48,9 @@ def training_videos(
     labels = store.train.labels
     if objective.split == "test":
         return np.arange(len(labels)), np.empty(0, dtype=np.int64)
-    return validation_split(labels, data.val_fraction, split_seed, store.train.groups)
+    if objective.fold_kind == "k_fold":
+        return k_folds(labels, objective.folds, split_seed, store.train.groups)[fold]
+    return validation_split(labels, data.val_fraction, split_seed + fold, store.train.groups)
 
 
 def require_judgeable(
@@ -52,7 +59,8 @@ def require_judgeable(
     """Raises InputError where no detector could be trained or judged on these data."""
     if objective.split == "test":
         require_both_kinds(store, objective)
-    training_videos(store, data, objective, split_seed)
+    for fold in range(objective.folds):
+        training_videos(store, data, objective, split_seed, fold)
 
 
 def with_epochs(
@@ -80,6 +88,7 @@ class Judge:
         split_seed: Decides which videos are held out.
         objective: Objective of the run; on ``test`` no training video is held out.
         runtime: Device and threads of the scores.
+        fold: Which of the objective's folds, from 0.
 
     Raises:
         InputError: The data cannot be split.
@@ -93,12 +102,20 @@ class Judge:
         split_seed: int,
         objective: ObjectiveConfig,
         runtime: Resolved,
+        fold: int = 0,
     ) -> None:
         self.store, self.config = store, config
         self.objective, self.runtime = objective, runtime
         if objective.split == "test":
             require_both_kinds(store, objective)
-        self.training, self.held_out = training_videos(store, config.data, objective, split_seed)
+            if "auto" in (config.model.smooth_segments, config.model.video_share):
+                raise InputError(
+                    "model.smooth_segments and model.video_share cannot be auto with "
+                    "objective.split: test: held-out videos choose them; give numbers"
+                )
+        self.training, self.held_out = training_videos(
+            store, config.data, objective, split_seed, fold
+        )
         """Indices of the videos that are trained on, and of those that are held out."""
 
     @property
@@ -129,6 +146,26 @@ class Judge:
             self.config.model,
             self.objective,
         )
+
+    def scores_of_crops(self, model: Detector) -> Tensor:
+        """Scores (M, crops, T) of the held-out videos, without smoothing; on the CPU."""
+        features = self.features.index_select(
+            0, torch.from_numpy(self.held_out).to(self.runtime.device)
+        )
+        videos, crops = features.shape[:2]
+        smoothing, model.smoothing = model.smoothing, Smoothing()
+        try:
+            found = score_segments(model, features.flatten(0, 1).unsqueeze(1))
+        finally:
+            model.smoothing = smoothing
+        return torch.from_numpy(found.scores).view(videos, crops, -1)
+
+    def metric_of(self, scores: Tensor) -> float:
+        """The objective's metric of scores (M, T) of the held-out videos."""
+        labels = self.store.train.labels[self.held_out]
+        model, objective = self.config.model, self.objective
+        found = held_out_values(detector_class(model.name), scores, labels, model, objective)
+        return found[objective.metric]
 
     def test_metrics(self, model: Detector) -> dict[str, float]:
         """Frame metrics of the test set, those of the video-label baseline, and what the parts of

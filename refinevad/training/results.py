@@ -11,6 +11,7 @@ from refinevad.config.section import SNIPPET_FRAMES
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from refinevad.config.detector import DetectorConfig
     from refinevad.data.store import Store
     from refinevad.run_config import Config
 
@@ -38,9 +39,10 @@ class RunResult:
     diverged: bool
     """A loss or a score was NaN or infinite: the objective is then 0.0."""
     objective: float
-    """Objective at the selected epoch, the best over epochs."""
+    """What ``objective.epoch`` makes of the epochs' values; by default the best of them."""
     selected_epoch: int
-    """Selected epoch, 1-based, the earliest of equally good ones; 0 where the run diverged."""
+    """Epoch of the kept weights, 1-based, the earliest of equally good ones; 0 where the run
+    diverged."""
     last_objective: float
     curve: list[EpochRecord]
     selected: dict[str, float]
@@ -53,6 +55,8 @@ class RunResult:
     """Device, processor or GPU, precision, threads, torch's version."""
     selection: str
     """Checkpoint selection: ``validation``, or ``selected on test``."""
+    model: DetectorConfig
+    """The detector's section, with the numbers that the run chose in place of ``auto``."""
 
 
 def checkpoint_facts(

@@ -12,21 +12,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
 from refinevad.config.training import ObjectiveConfig, Runtime
-from refinevad.data.batches import BalancedBatches
 from refinevad.evaluation.splits import floor_metrics
-from refinevad.models.base import Batch, Detector, Split, Task
-from refinevad.models.registry import detector_class
+from refinevad.models.base import Detector
 from refinevad.run_config import Config
 from refinevad.training.fit import FitRun
+from refinevad.training.fold import Fold, State, mean_metrics
 from refinevad.training.judge import Judge
-from refinevad.training.random_state import RandomState
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
-from refinevad.training.schedule import learning_rate
+from refinevad.training.selection import chosen, so_far
+from refinevad.training.smoothing import choose_smoothing
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -44,7 +40,7 @@ class TrainingRun:
         split_seed: Decides which videos are held out.
         objective: Objective of the run; on ``test`` no training video is held out.
         runtime: Device, precision, threads.
-        stopping_curve: Objective that the best epoch so far must reach, per epoch.
+        stopping_curve: Objective that the run must have reached by then, per epoch.
         warmup_epochs: First epochs that the run is never stopped after, whatever the curve says.
         frozen_from: A detector of another data set, whose transferable parts are taken and
             frozen. Labels then have no index.
@@ -67,42 +63,30 @@ class TrainingRun:
         frozen_from: Detector | None = None,
     ) -> None:
         self._config = config
+        self._objective = objective
         self._curve = stopping_curve
         self._warmup_epochs = warmup_epochs
         self._runtime = resolve_runtime(runtime)
         self._runtime.apply()
-        device = self._runtime.device
-        self._judge = Judge(
-            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
-        )
-        labels = store.train.labels[self._judge.training]
-        self._videos = torch.from_numpy(self._judge.training)
-        self._labels = torch.from_numpy(labels).to(device)
-        self._features = self._judge.features
-        self._batches = BalancedBatches(
-            labels,
-            config.train.batch_size,
-            torch.Generator().manual_seed(seed),
-            self._features.shape[1],
-        )
-        categories = store.categories if frozen_from is None else frozen_from.task.categories
-        self._random = RandomState(seed, device)
-        with self._random.active():
-            model = detector_class(config.model.name)(config.model, Task(store.widths, categories))
-        if frozen_from is not None:
-            model.take_frozen(frozen_from)
-        self._model = model.to(device).train()
-        self._model.prepare(Split(self._features, self._videos, self._labels))
-        self._optimizer = torch.optim.AdamW(
-            self._model.parameter_groups(),
-            lr=config.train.lr,
-            weight_decay=config.train.weight_decay,
-            fused=True,
-        )
-        self._step = 0
+        self._folds = [
+            Fold(
+                config,
+                Judge(
+                    store,
+                    config,
+                    split_seed=split_seed,
+                    objective=objective,
+                    runtime=self._runtime,
+                    fold=fold,
+                ),
+                seed=seed + fold,
+                frozen_from=frozen_from,
+            )
+            for fold in range(objective.folds)
+        ]
         self._records: list[EpochRecord] = []
         self._selected_epoch = 0
-        self._selected_state: dict[str, Tensor] | None = None
+        self._selected_states: list[State] = []
         self._diverged = False
         self._pruned = False
         self._result: RunResult | None = None
@@ -112,29 +96,37 @@ class TrainingRun:
         """Whether the last epoch is over, the run was pruned, or it diverged."""
         return self._pruned or self._diverged or len(self._records) >= self._config.train.epochs
 
+    @property
+    def model(self) -> Detector:
+        """The detector of fold 0 as the last epoch was judged: its weights, or their average."""
+        return self._folds[0].judged
+
+    @property
+    def judge(self) -> Judge:
+        """The split and the metrics of fold 0."""
+        return self._folds[0].judge
+
     def run_epoch(self) -> EpochRecord:
-        """Trains one epoch and evaluates it."""
+        """Trains one epoch of every fold and evaluates it."""
         if self.done:
             raise RuntimeError("the run is done")
         started = time.perf_counter()
         self._runtime.apply()
-        with self._random.active():
-            metrics = self._train_epoch()
-        if math.isfinite(metrics["train/loss"]):
-            found = self._judge.epoch_metrics(self._model)
-            metrics |= found
-            self._diverged = not found
-        else:
-            self._diverged = True
-        epoch = len(self._records) + 1
-        value = 0.0
-        if not self._diverged:
-            value = metrics[self._judge.metric]
+        found = []
+        for fold in self._folds:
+            metrics, finite = fold.run_epoch()
+            found.append(metrics)
+            if not finite:  # the other folds would change nothing
+                self._diverged = True
+                break
+        metrics = mean_metrics(found)
+        value = 0.0 if self._diverged else metrics[self.judge.metric]
         metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
+        epoch = len(self._records) + 1
         record = EpochRecord(epoch, value, metrics, time.perf_counter() - started)
         self._records.append(record)
         if not self._diverged:
-            self._select(record)
+            self._select()
             self._pruned = self._below_curve(epoch)
         return record
 
@@ -146,67 +138,43 @@ class TrainingRun:
             self._result = self._finish()
         return self._result
 
-    def _train_epoch(self) -> dict[str, float]:
-        config, device = self._config.train, self._runtime.device
-        crops = self._features.shape[1]
-        rows = self._features.flatten(0, 1)
-        names = self._model.loss_names
-        sums = torch.zeros(len(names), device=device)
-        lr = config.lr
-        steps = 0
-        for video, crop in self._batches.epoch():
-            lr = learning_rate(self._step, self._batches.steps_per_epoch, config)
-            for group in self._optimizer.param_groups:
-                group["lr"] = lr
-            row = (self._videos[video] * crops + crop).to(device, non_blocking=True)
-            x = rows.index_select(0, row).float()
-            labels = self._labels.index_select(0, video.to(device, non_blocking=True))
-            with self._runtime.autocast():
-                losses = self._model.losses(Batch(x, labels))
-            self._optimizer.zero_grad()
-            torch.autograd.backward(losses["loss"])
-            if config.clip_norm:
-                torch.nn.utils.clip_grad_norm_(self._model.parameters(), config.clip_norm)
-            self._optimizer.step()
-            # Read once per epoch: no waiting for the device.
-            sums += torch.stack([losses[name] for name in names]).detach()
-            steps += 1
-            self._step += 1
-        means = (sums / steps).tolist()
-        return {f"train/{name}": mean for name, mean in zip(names, means, strict=True)} | {"lr": lr}
-
-    def _select(self, record: EpochRecord) -> None:
-        """Keeps the weights of the best epoch; of equal ones, the earliest."""
-        if not self._selected_epoch or record.objective > self._best.objective:
-            self._selected_epoch = record.epoch
-            self._selected_state = _copy(self._model)
-
     @property
-    def _best(self) -> EpochRecord:
-        return self._records[self._selected_epoch - 1]
+    def _values(self) -> list[float]:
+        return [record.objective for record in self._records]
+
+    def _select(self) -> None:
+        """Keeps the weights of the epoch that the objective selects, where it is this one."""
+        _, epoch = chosen(self._values, self._objective.epoch)
+        if epoch == len(self._records):
+            self._selected_epoch = epoch
+            self._selected_states = [fold.state() for fold in self._folds]
 
     def _below_curve(self, epoch: int) -> bool:
         if self._curve is None or epoch <= self._warmup_epochs or epoch > len(self._curve):
             return False
         # The last epoch has nothing left to save.
         last = epoch == self._config.train.epochs
-        return not last and self._best.objective < self._curve[epoch - 1]
+        return not last and so_far(self._values, self._objective.epoch)[-1] < self._curve[epoch - 1]
 
     def _finish(self) -> RunResult:
         objective = last_objective = 0.0
         selected: dict[str, float] = {}
-        last = self._records[-1].metrics | floor_metrics(self._judge.store)
+        last = self._records[-1].metrics | floor_metrics(self.judge.store)
+        model = self._config.model
         if not self._diverged:
-            objective = self._best.objective
+            objective, _ = chosen(self._values, self._objective.epoch)
             last_objective = self._records[-1].objective
-            last = self._records[-1].metrics | self._judge.test_metrics(self._model)
-            selected = last
-            if self._selected_epoch != len(self._records):
-                assert self._selected_state is not None
-                last_state = _copy(self._model)
-                self._model.load_state_dict(self._selected_state)
-                selected = self._best.metrics | self._judge.test_metrics(self._model)
-                self._model.load_state_dict(last_state)
+            last_states = [fold.state() for fold in self._folds]
+            self._load(self._selected_states)
+            smoothing = choose_smoothing(self._folds, model, self._objective)
+            last_is_selected = self._selected_epoch == len(self._records)
+            selected = self._records[self._selected_epoch - 1].metrics | self._test_metrics()
+            selected |= smoothing.metrics
+            model = smoothing.config
+            self._load(last_states)
+            last = selected
+            if not last_is_selected:
+                last = self._records[-1].metrics | self._test_metrics() | smoothing.metrics
         return RunResult(
             state="pruned" if self._pruned else "complete",
             diverged=self._diverged,
@@ -216,10 +184,18 @@ class TrainingRun:
             curve=list(self._records),
             selected=selected,
             last=last,
-            model_state=None if self._diverged else self._selected_state,
+            model_state=None if self._diverged else self._selected_states[0],
             hardware=self._runtime.hardware(),
-            selection=self._judge.selection,
+            selection=self.judge.selection,
+            model=model,
         )
+
+    def _load(self, states: Sequence[State]) -> None:
+        for fold, state in zip(self._folds, states, strict=True):
+            fold.judged.load_state_dict(state)
+
+    def _test_metrics(self) -> dict[str, float]:
+        return mean_metrics([fold.judge.test_metrics(fold.judged) for fold in self._folds])
 
 
 def start_run(
@@ -280,7 +256,3 @@ def train(
         if on_epoch is not None:
             on_epoch(record)
     return run.result()
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.errors import InputError
 from refinevad.run_config import Config
+from refinevad.training.fold import mean_metrics
 from refinevad.training.judge import Judge
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
+from refinevad.training.smoothing import Chosen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,18 +47,32 @@ class SingleEpochRun(ABC):
     ) -> None:
         self._runtime = resolve_runtime(runtime)
         self._runtime.apply()
-        self._judge = Judge(
-            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
-        )
+        self._config = config
+        self._objective = objective
+        self._judges = [
+            Judge(
+                store,
+                config,
+                split_seed=split_seed,
+                objective=objective,
+                runtime=self._runtime,
+                fold=fold,
+            )
+            for fold in range(objective.folds)
+        ]
         self._record: EpochRecord | None = None
 
     @abstractmethod
-    def _ready(self) -> Detector:
-        """The detector, on the run's device and in evaluation mode."""
+    def _ready(self, fold: int) -> Detector:
+        """The detector of a fold, on the run's device and in evaluation mode."""
 
     @abstractmethod
     def _state(self) -> dict[str, Tensor] | None:
         """Weights that the run made, on the CPU; None: it made none."""
+
+    def _chosen(self) -> Chosen:
+        """The detector's section as the run leaves it."""
+        return Chosen(self._config.model)
 
     @property
     def done(self) -> bool:
@@ -71,10 +87,11 @@ class SingleEpochRun(ABC):
         """
         started = time.perf_counter()
         self._runtime.apply()
-        metrics = self._judge.epoch_metrics(self._ready())
-        if not metrics:
+        found = [judge.epoch_metrics(self._ready(i)) for i, judge in enumerate(self._judges)]
+        if not all(found):
             raise InputError("the scores on these data are not finite")
-        value = metrics[self._judge.metric]
+        metrics = mean_metrics(found)
+        value = metrics[self._judges[0].metric]
         self._record = EpochRecord(1, value, metrics, time.perf_counter() - started)
         return self._record
 
@@ -82,7 +99,9 @@ class SingleEpochRun(ABC):
         """The metrics, those of the test set among them."""
         record = self._record
         assert record is not None, "the run is not done"
-        found = record.metrics | self._judge.test_metrics(self._ready())
+        chosen = self._chosen()
+        on_test = [judge.test_metrics(self._ready(i)) for i, judge in enumerate(self._judges)]
+        found = record.metrics | mean_metrics(on_test) | chosen.metrics
         return RunResult(
             state="complete",
             diverged=False,
@@ -94,5 +113,6 @@ class SingleEpochRun(ABC):
             last=found,
             model_state=self._state(),
             hardware=self._runtime.hardware(),
-            selection=self._judge.selection,
+            selection=self._judges[0].selection,
+            model=chosen.config,
         )

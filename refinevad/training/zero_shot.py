@@ -12,6 +12,7 @@ from refinevad.errors import InputError
 from refinevad.models.checkpoint import Meta, require_widths
 from refinevad.run_config import Config
 from refinevad.training.single_epoch import SingleEpochRun
+from refinevad.training.smoothing import Chosen
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -54,8 +55,11 @@ class ZeroShotRun(SingleEpochRun):
         super().__init__(store, config, split_seed=split_seed, objective=objective, runtime=runtime)
         self._model = source.to(self._runtime.device).eval()
 
-    def _ready(self) -> Detector:
+    def _ready(self, fold: int) -> Detector:
         return self._model
 
     def _state(self) -> None:
         return None
+
+    def _chosen(self) -> Chosen:
+        return Chosen(self._model.config)

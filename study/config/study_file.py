@@ -52,9 +52,21 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("objective", "monitor", False),
     ("model", "category_outputs", "mean"),
     ("train", "steps", None),
+    ("objective", "epoch", "best"),
+    ("objective", "folds", 1),
+    ("objective", "fold_kind", "repeated"),
+    ("train", "ema", 0.0),
 )
 """Section, field and value of settings that earlier versions did not have, and that stand for
 what these versions did."""
+_OF_DETECTORS_SINCE_0_5: Mapping[str, Any] = {
+    "normalise": "none",
+    "smooth_segments": 1,
+    "video_share": 0.0,
+    "mil_loss": "hinge",
+    "label_smoothing": 0.0,
+}
+"""Likewise of the detectors, those of variants included."""
 
 
 VariantName = Annotated[str, *names_folder(50)]
@@ -237,6 +249,7 @@ class StudyFile(Section):
             if name in within and within[name] == default:
                 within.pop(name, None)
         model = dump["model"]
+        _drop_new(model)
         if self.model.name == RefineVADConfig.model_fields["name"].default:
             # As version 0.3 wrote it.
             del model["name"]
@@ -253,6 +266,8 @@ class StudyFile(Section):
                 variant: other.model_dump(mode="json") | {"revision": other.revision}
                 for variant, other in others.items()
             }
+            for other in dump["detectors"].values():
+                _drop_new(other)
         return dump
 
     def hash(self, fingerprint: str) -> str:
@@ -260,3 +275,11 @@ class StudyFile(Section):
         content = {"determinants": self.determinants(), "data": fingerprint}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _drop_new(detector: dict[str, Any]) -> None:
+    """Takes fields that version 0.5 did not have out of a detector's section, where they stand for
+    what it did."""
+    for name, value in _OF_DETECTORS_SINCE_0_5.items():
+        if name in detector and detector[name] == value:
+            del detector[name]

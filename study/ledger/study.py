@@ -43,6 +43,13 @@ class StudyView:
         return f"{self.meta.metric} on {self.meta.split}"
 
     @property
+    def of_epochs(self) -> str:
+        """What the objective is of, such as ``of the best epoch``."""
+        objective = self.file.objective
+        folds = f", mean over {objective.folds} folds" if objective.folds > 1 else ""
+        return EPOCHS[objective.epoch] + folds
+
+    @property
     def ended(self) -> list[TrialRecord]:
         return [record for record in self.records if record.ended]
 
@@ -82,7 +89,7 @@ class StudyView:
         count = len(self.ended)
         text = (
             f"Study {self.name}: {count} trial{'' if count == 1 else 's'}; objective: "
-            f"{METRICS.get(self.meta.metric, self.meta.metric)} of the best epoch, "
+            f"{METRICS.get(self.meta.metric, self.meta.metric)} {self.of_epochs}, "
             f"{SPLITS[self.meta.split]}"
         )
         if self.floor is not None:
@@ -96,6 +103,14 @@ METRICS = {
     "ap": "average precision (0 to 1)",
     "auc": "area under the ROC curve (0 to 1)",
     "ano_auc": "area under the ROC curve, abnormal videos only (0 to 1)",
+    "seg_auc": "area under the ROC curve, top segments of abnormal videos (0 to 1)",
+    "brier": "one minus the Brier score (0 to 1)",
+}
+EPOCHS = {
+    "best": "of the best epoch",
+    "last": "of the last epoch",
+    "mean_second_half": "as the mean over the second half of the epochs",
+    "ema": "as the best of a moving average over epochs",
 }
 SPLITS = {
     "val": "selected on val (videos held out of training)",

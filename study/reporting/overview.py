@@ -83,7 +83,7 @@ def facts(view: StudyView) -> dict[str, str]:
     found = {
         "study": f"{meta.name}, hash {meta.hash}, seed {file.study.seed}",
         "data": data,
-        "objective": f"{view.objective}, {SPLITS[meta.split]}; every trial's best epoch",
+        "objective": f"{view.objective} {view.of_epochs}, {SPLITS[meta.split]}",
         "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
         + (f"; {waiting} remaining" if waiting > 0 else ""),
         "search": f"{search.space_filling} space-filling (Sobol), then "

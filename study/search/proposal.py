@@ -54,7 +54,9 @@ def first_proposals(file: StudyFile, count: int) -> list[Params]:
 
 def stopping_rule(file: StudyFile) -> StoppingRule | None:
     """The pruning of a study; None: it prunes nothing."""
-    return StoppingRule(file.pruning, longest(file)) if file.pruning else None
+    if file.pruning is None:
+        return None
+    return StoppingRule(file.pruning, longest(file), file.objective.epoch)
 
 
 def propose(

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
-from itertools import accumulate, repeat
+from itertools import repeat
 
+from refinevad.training.selection import so_far
 from study.config.sections import PruningSection
 from study.ledger.records import TrialRecord
 
 
 class StoppingRule:
-    """Percentile of the earlier trials' best-so-far objective, epoch by epoch.
+    """Percentile of the earlier trials' objective so far, epoch by epoch.
 
     Args:
         pruning: Percentile, warm-up and how many results there must be.
         epochs: Length of the longest possible trial.
+        rule: ``objective.epoch`` of the study file.
     """
 
-    def __init__(self, pruning: PruningSection, epochs: int) -> None:
+    def __init__(self, pruning: PruningSection, epochs: int, rule: str = "best") -> None:
+        self._rule = rule
         self._after_trials = pruning.after_trials
         self._curve = [_RunningPercentile(pruning.percentile) for _ in range(epochs)]
         self._seen = 0
@@ -31,8 +34,8 @@ class StoppingRule:
     def curve(self, records: Sequence[TrialRecord], results: int) -> list[float] | None:
         """The curve of a trial that knows trials 0 … results - 1; None: there is none yet.
 
-        A trial that ended before an epoch (shorter, or stopped) counts there with its best so
-        far; a diverged one with 0; a failed one not at all.
+        A trial that ended before an epoch (shorter, or stopped) counts there with its objective;
+        a diverged one with 0; a failed one not at all.
         """
         for number in range(self._seen, results):
             if records[number].objective is not None:
@@ -44,9 +47,9 @@ class StoppingRule:
 
     def _count(self, record: TrialRecord) -> None:
         objectives = [0.0] if record.diverged else [row["objective"] for row in record.curve]
-        best = list(accumulate(objectives or [0.0], max))
-        longer = repeat(best[-1], max(0, len(self._curve) - len(best)))
-        for percentile, value in zip(self._curve, [*best, *longer], strict=False):
+        values = so_far(objectives or [0.0], self._rule)
+        longer = repeat(values[-1], max(0, len(self._curve) - len(values)))
+        for percentile, value in zip(self._curve, [*values, *longer], strict=False):
             percentile.add(value)
         self._counted += 1
 

@@ -164,7 +164,7 @@ class DetectorRuns:
             categories = self._source(spec)[1].categories
         return dumps(
             run.model_state,
-            model=self.file.trial_config(spec.params).model,
+            model=run.model,
             categories=categories or store.categories,
             widths=store.widths,
             extra={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from refinevad.training.selection import chosen, so_far
 from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord
 from study.verification.check import Check
@@ -67,9 +68,9 @@ def _check_curve(check: Check, file: StudyFile, record: TrialRecord) -> None:
         expected = ("COMPLETE", 0.0, 0, 0.0)
         length = min(len(curve), epochs)
     else:
-        best = max(values)
+        objective, selected = chosen(values, file.objective.epoch)
         stopped = _stopped(file, record, values, epochs)
-        expected = ("PRUNED" if stopped else "COMPLETE", best, values.index(best) + 1, values[-1])
+        expected = ("PRUNED" if stopped else "COMPLETE", objective, selected, values[-1])
         length = stopped or epochs
     found = (record.state, record.objective, record.selected_epoch, record.last_objective)
     titles = ("state", "objective", "selected epoch", "objective of the last epoch")
@@ -96,10 +97,8 @@ def _stopped(file: StudyFile, record: TrialRecord, values: list[float], epochs: 
     curve = record.stopping_curve
     if curve is None or file.pruning is None:
         return None
-    best = float("-inf")
-    for epoch, value in enumerate(values, 1):
-        best = max(best, value)
+    for epoch, value in enumerate(so_far(values, file.objective.epoch), 1):
         may = file.pruning.warmup_epochs < epoch < epochs and epoch <= len(curve)
-        if may and best < curve[epoch - 1]:
+        if may and value < curve[epoch - 1]:
             return epoch
     return None

@@ -69,7 +69,7 @@ def test_a_k_of_its_own_judges_videos(top_k: Any, k: int) -> None:
     """Not the k of the loss, which a study may search; `loss` is what versions up to 0.4 did."""
     run = run_of({"mil_top_k": 5}, epochs=1, objective=ObjectiveConfig(top_k=top_k))
     metrics = run.run_epoch().metrics
-    judge, model = run._judge, run._model
+    judge, model = run.judge, run.model
     held_out = judge.held_out
     crops = judge.features[held_out].float().unbind(1)
     with torch.inference_mode():
@@ -83,7 +83,7 @@ def test_a_k_of_its_own_judges_videos(top_k: Any, k: int) -> None:
 def test_the_share_of_videos_with_a_category_above_the_threshold() -> None:
     run = run_of({"threshold": 0.3}, epochs=1)
     metrics = run.run_epoch().metrics
-    judge, model = run._judge, run._model
+    judge, model = run.judge, run.model
     crops = judge.features[judge.held_out].float().unbind(1)
     with torch.inference_mode():
         probs = [model.eval().outputs(crop).category_probs for crop in crops]

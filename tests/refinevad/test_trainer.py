@@ -145,7 +145,7 @@ def test_on_test_no_training_video_is_held_out_and_the_result_says_so() -> None:
     )
     assert not any(name.startswith("val/") for name in result.selected)
     run = TrainingRun(tiny_store(), _config(), seed=1, split_seed=1, objective=TEST, runtime=CPU)
-    assert run._batches.steps_per_epoch == 16 // 4, "all 16 abnormal videos, 4 a step"
+    assert run._folds[0]._batches.steps_per_epoch == 16 // 4, "all 16 abnormal videos, 4 a step"
 
 
 def test_on_validation_the_split_seed_alone_decides_who_is_held_out() -> None:
@@ -153,12 +153,12 @@ def test_on_validation_the_split_seed_alone_decides_who_is_held_out() -> None:
     assert result.selection == "validation"
     # 16 abnormal videos, 30% held out: 5.
     run = TrainingRun(tiny_store(), _config(), seed=1, split_seed=1, runtime=CPU)
-    assert run._batches.steps_per_epoch == (16 - 5) // 4
+    assert run._folds[0]._batches.steps_per_epoch == (16 - 5) // 4
     held = [
-        TrainingRun(tiny_store(), _config(), seed=s, split_seed=7, runtime=CPU)._judge.held_out
+        TrainingRun(tiny_store(), _config(), seed=s, split_seed=7, runtime=CPU).judge.held_out
         for s in (1, 2)
     ]
-    assert held[0].tolist() == held[1].tolist() != run._judge.held_out.tolist()
+    assert held[0].tolist() == held[1].tolist() != run.judge.held_out.tolist()
 
 
 def test_both_ends_carry_the_floor() -> None:
@@ -222,10 +222,10 @@ def test_a_finished_run_cannot_go_on_and_an_unfinished_one_has_no_result() -> No
 def test_balanced_class_weights_are_negatives_over_positives_of_training_videos() -> None:
     config = _config(class_weights="balanced")
     run = TrainingRun(tiny_store(), config, seed=1, split_seed=1, objective=TEST, runtime=CPU)
-    assert isinstance(run._model, RefineVAD)
-    assert run._model._class_weights is not None
+    assert isinstance(run.model, RefineVAD)
+    assert run.model._class_weights is not None
     # 32 videos: 6 Abuse, 5 Arson, 5 Fighting.
-    np.testing.assert_allclose(run._model._class_weights, [26 / 6, 27 / 5, 27 / 5], rtol=1e-6)
+    np.testing.assert_allclose(run.model._class_weights, [26 / 6, 27 / 5, 27 / 5], rtol=1e-6)
 
 
 def test_the_learning_rate_warms_up_linearly_and_falls_as_half_a_cosine() -> None:

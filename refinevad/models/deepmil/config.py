@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refinevad.config.detector import DetectorConfig
-from refinevad.config.section import Dropout, NonNegative, Positive, Width
+from refinevad.config.section import Dropout, Fraction, NonNegative, Positive, Width
 
 
 class DeepMILConfig(DetectorConfig):
@@ -21,6 +21,11 @@ class DeepMILConfig(DetectorConfig):
     """After either hidden layer."""
     top_k: Annotated[int, Field(ge=1)] = 1
     """Segments whose mean score stands for a video in the ranking loss; the paper takes one."""
+    mil_loss: Literal["hinge", "bce"] = "hinge"
+    """Loss of the videos' scores: the ranking hinge, or binary cross-entropy, which also says how
+    high a score is."""
+    label_smoothing: Fraction = 0.0
+    """With `bce`: targets are this much closer to one half (e / 2 and 1 - e / 2)."""
     margin: Positive = 1.0
     """Margin of the hinge between an abnormal and a normal video."""
     pairs: Literal["all", "index"] = "all"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from refinevad.config.detector import DetectorConfig
 from refinevad.layers.mil import (
+    bag_cross_entropy,
     fine_grained_loss,
     mil_loss,
     paired_mil_loss,
@@ -69,9 +70,8 @@ class DeepMIL(Detector):
         zero = scores.new_zeros(())
         mask = torch.ones_like(scores, dtype=torch.bool)
         with torch.autocast(scores.device.type, enabled=False):
-            hinge = mil_loss if config.pairs == "all" else paired_mil_loss
             video = top_k_mean(scores, mask, config.top_k)
-            mil = hinge(video, batch.abnormal, config.margin)
+            mil = self._video_loss(video, batch.abnormal, config)
             reg = regulariser(scores, mask, batch.abnormal) if config.lambda_smooth else zero
             named = zero
             if logits is not None and config.lambda_class:
@@ -83,7 +83,15 @@ class DeepMIL(Detector):
     def held_out_losses(
         cls, scores: Tensor, labels: Tensor, config: DetectorConfig
     ) -> dict[str, Tensor]:
-        """The ranking hinge over all pairs."""
+        """The loss of the videos' scores, a hinge over all pairs."""
         assert isinstance(config, DeepMILConfig)
         video = top_k_mean(scores, torch.ones_like(scores, dtype=torch.bool), config.top_k)
-        return {"mil": mil_loss(video, labels.any(dim=1), config.margin)}
+        over_all = config.model_copy(update={"pairs": "all"})
+        return {"mil": cls._video_loss(video, labels.any(dim=1), over_all)}
+
+    @staticmethod
+    def _video_loss(video: Tensor, abnormal: Tensor, config: DeepMILConfig) -> Tensor:
+        if config.mil_loss == "bce":
+            return bag_cross_entropy(video, abnormal, config.label_smoothing)
+        hinge = mil_loss if config.pairs == "all" else paired_mil_loss
+        return hinge(video, abnormal, config.margin)

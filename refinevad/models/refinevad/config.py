@@ -124,6 +124,10 @@ class RefineVADConfig(DetectorConfig):
     """[g] Weight of smoothness + sparsity of abnormal videos' scores. Searched."""
     mil_top_k: Annotated[int, Field(ge=1)] | None = None
     """[e] Segments a video is judged by. None: T // 16 + 1."""
+    mil_loss: Literal["hinge", "bce"] = "hinge"
+    """[e] Loss of the videos' scores: the all-pairs hinge, or binary cross-entropy."""
+    label_smoothing: Fraction = 0.0
+    """[e] With `bce`: targets are this much closer to one half (e / 2 and 1 - e / 2)."""
     mil_margin: Positive = 1.0
     """[e] Margin of the all-pairs hinge."""
     gmm: Literal["mixture", "moments"] = "mixture"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from refinevad.layers.mil import mil_loss, regulariser, top_k_mean
+from refinevad.layers.mil import bag_cross_entropy, mil_loss, regulariser, top_k_mean
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import ANOMALOUS, NORMAL
 from refinevad.models.refinevad.output import Output
@@ -47,7 +47,7 @@ def training_loss(
     zero = scores.new_zeros(())
     with torch.autocast(scores.device.type, enabled=False):
         video = top_k_mean(scores, mask, config.mil_top_k)
-        mil = mil_loss(video, abnormal, config.mil_margin)
+        mil = video_loss(video, abnormal, config)
         cat = gmm = reg = zero
         if config.lambda_cat:
             cat = category_loss(
@@ -63,6 +63,13 @@ def training_loss(
             reg = regulariser(scores, mask, abnormal)
         total = mil + config.lambda_cat * cat + config.lambda_gmm * gmm + config.lambda_reg * reg
     return Losses(total=total, mil=mil, cat=cat, gmm=gmm, reg=reg)
+
+
+def video_loss(video: Tensor, abnormal: Tensor, config: RefineVADConfig) -> Tensor:
+    """L_MIL of video scores ``(B,)``: the hinge over all pairs, or binary cross-entropy. [e]"""
+    if config.mil_loss == "bce":
+        return bag_cross_entropy(video, abnormal, config.label_smoothing)
+    return mil_loss(video, abnormal, config.mil_margin)
 
 
 def category_loss(

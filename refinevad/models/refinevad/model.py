@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from refinevad.config.detector import DetectorConfig
 from refinevad.errors import InputError
-from refinevad.layers.mil import mil_loss, top_k_mean
+from refinevad.layers.mil import top_k_mean
 from refinevad.models.base import Batch, Detector, Prediction, Split, Task
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.refinevad.core import CORE
-from refinevad.models.refinevad.losses import balanced_class_weights, training_loss
+from refinevad.models.refinevad.losses import balanced_class_weights, training_loss, video_loss
 from refinevad.models.refinevad.output import Output
 from refinevad.models.refinevad.scorer import SnippetScorer
 from refinevad.models.refinevad.temporal import along_time, temporal_module
@@ -128,10 +128,10 @@ class RefineVAD(Detector):
     def held_out_losses(
         cls, scores: Tensor, labels: Tensor, config: DetectorConfig
     ) -> dict[str, Tensor]:
-        """L_MIL over all pairs."""
+        """L_MIL over all videos."""
         assert isinstance(config, RefineVADConfig)
         video = cls.video_scores(scores, config)
-        return {"mil": mil_loss(video, labels.any(dim=1), config.mil_margin)}
+        return {"mil": video_loss(video, labels.any(dim=1), config)}
 
     def effects(self, x: Tensor, labels: Tensor) -> dict[str, float]:
         """``core/prototypes``: how far a swap of the prototypes moves the scores.

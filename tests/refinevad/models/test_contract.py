@@ -28,8 +28,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "refinevad lgt": {"name": "refinevad", "temporal": "lgt", "injection": "linear"},
     "deepmil fine": {"name": "deepmil", "fine_grained": True, "pairs": "index", "top_k": 3},
     "linear l2": {"name": "linear", "l2": 0.01, "top_k": 2},
+    "refinevad bce": {
+        "name": "refinevad", "mil_loss": "bce", "label_smoothing": 0.1, "normalise": "standard",
+        "smooth_segments": 3, "video_share": 0.25,
+    },
+    "deepmil bce": {"name": "deepmil", "mil_loss": "bce", "normalise": "l2"},
+    "linear smooth": {"name": "linear", "smooth_segments": 5, "video_share": 0.25},
     "ocsvm wide": {"name": "ocsvm", "gamma": 0.05, "components": 4},
-}
+}  # fmt: skip
 """Options that compute something else."""
 
 
