@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from refinevad.config.epochs import chosen, so_far
 from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.evaluation.splits import floor_metrics
 from refinevad.models.base import Detector
@@ -21,7 +22,6 @@ from refinevad.training.fold import Fold, State, mean_metrics
 from refinevad.training.judge import Judge
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
-from refinevad.training.selection import chosen, so_far
 from refinevad.training.smoothing import choose_smoothing
 
 if TYPE_CHECKING:

@@ -164,4 +164,4 @@ def _carry(source: StudyView, target: StudyView) -> Regret | None:
         return None
     distributions = target.file.distributions()
     seed = target.seed(f"regret of {source.name}")
-    return regret(winner.params, target.records, distributions, seed=seed)
+    return regret(winner.params, target.compared, distributions, seed=seed)

@@ -32,7 +32,7 @@ def importance_of(
         Unanswerable: Importances cannot be computed from these trials.
     """
     return importance(
-        view.records,
+        view.compared,
         view.file.distributions(),
         space_filling=view.file.search.evenly(len(view.records)),
         seed=view.seed("importance"),
@@ -116,7 +116,9 @@ def describe(view: StudyView) -> str:
     ended = view.ended
     counts = {
         "complete": sum(r.state == "COMPLETE" and not r.diverged for r in ended),
-        "pruned": sum(r.state == "PRUNED" and not r.diverged for r in ended),
+        "pruned" if len(view.compared) == len(ended) else "stopped at a rung, left out": sum(
+            r.state == "PRUNED" and not r.diverged for r in ended
+        ),
         "diverged, objective 0": sum(r.diverged for r in ended),
         "failed, left out": sum(r.state == "FAILED" for r in ended),
     }

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from refinevad.config.section import KeyOf, Section
 from refinevad.config.training import Runtime
@@ -49,7 +55,7 @@ def _none(value: object) -> object:
 
 def section_or_none(value: object) -> object:
     if isinstance(value, str) and value != "none":
-        raise ValueError(f"found {value!r}; expected none, or percentile, warmup_epochs, …")
+        raise ValueError(f"found {value!r}; expected none, or rule, percentile, …")
     return _none(value)
 
 
@@ -82,14 +88,52 @@ class SearchSection(Section):
 
 
 class PruningSection(Section):
-    """A trial stops when its best so far falls below the stopping curve it was launched with."""
+    """A trial stops when its objective falls below the stopping curve it was launched with."""
 
+    rule: Literal["percentile", "halving"] = "percentile"
+    """`percentile`: the curve is a percentile of earlier trials, after every epoch. `halving`:
+    successive halving (ASHA) in the order of the trials; a trial is compared at a few epochs, the
+    rungs, and space-filling trials run whole."""
     percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 20.0
-    """Percentile of the earlier trials' best-so-far objective, epoch by epoch."""
+    """`percentile`: percentile of the earlier trials' objective so far, epoch by epoch."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 5
-    """First epochs, after which no trial is stopped."""
+    """`percentile`: first epochs, after which no trial is stopped."""
     after_trials: Annotated[int, Field(ge=1)] = 100
-    """Number of results needed before there is a curve."""
+    """`percentile`: number of results needed before there is a curve."""
+    reduction: Annotated[int, Field(ge=2)] = 3
+    """`halving`: one trial in so many passes a rung, and the next rung is so many times later."""
+    first_rung: Annotated[int, Field(ge=1)] = 1
+    """`halving`: epoch of the first rung, of the longest possible trial where rungs are shares."""
+    brackets: Annotated[int, Field(ge=1)] = 1
+    """`halving`: trials begin to be compared at the first, second, … of so many rungs, most of them
+    at the first (Hyperband)."""
+    rungs: Literal["epochs", "share"] = "epochs"
+    """`halving`: rungs are at the same epochs for all trials, or at the same shares of a trial's
+    own length."""
+
+    @model_validator(mode="after")
+    def _of_one_rule(self) -> Self:
+        for name in sorted(self.model_fields_set & _OF_OTHER_RULE[self.rule]):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                continue  # as a ledger keeps it
+            other = "halving" if self.rule == "percentile" else "percentile"
+            raise ValueError(f"{name} belongs to rule: {other}; this file has rule: {self.rule}")
+        return self
+
+    def of_its_rule(self, values: dict[str, object]) -> dict[str, object]:
+        """Those of some fields' values that its rule has."""
+        return {k: v for k, v in values.items() if k not in _OF_OTHER_RULE[self.rule]}
+
+    @property
+    def spared_epochs(self) -> int:
+        """First epochs of any trial, after which it is never stopped."""
+        return self.warmup_epochs if self.rule == "percentile" else 0
+
+
+_OF_OTHER_RULE = {
+    "percentile": {"reduction", "first_rung", "brackets", "rungs"},
+    "halving": {"percentile", "warmup_epochs", "after_trials"},
+}
 
 
 class ExecutionSection(Section):

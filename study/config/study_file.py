@@ -56,6 +56,7 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("objective", "folds", 1),
     ("objective", "fold_kind", "repeated"),
     ("train", "ema", 0.0),
+    ("pruning", "rule", "percentile"),
 )
 """Section, field and value of settings that earlier versions did not have, and that stand for
 what these versions did."""
@@ -218,6 +219,8 @@ class StudyFile(Section):
             dump["model"].pop(name, None)
             dump["train"].pop(name, None)
         dump["execution"].setdefault("trial_timeout", "none")
+        if self.pruning is not None:
+            dump["pruning"] = self.pruning.of_its_rule(dump["pruning"])
         for unused in ("space", "variants"):
             if not dump[unused]:
                 del dump[unused]
@@ -244,9 +247,11 @@ class StudyFile(Section):
             dump["source"] = {f"seed {i}": sha for i, sha in enumerate(self.source.sha256)}
         del dump["seeds"]
         # A study that was begun before there was a field keeps its hash.
+        if self.pruning is not None:
+            dump["pruning"] = self.pruning.of_its_rule(dump["pruning"])
         for section, name, default in _SINCE_0_2:
             within = dump[section] if section else dump
-            if name in within and within[name] == default:
+            if within and name in within and within[name] == default:
                 within.pop(name, None)
         model = dump["model"]
         _drop_new(model)

@@ -54,6 +54,15 @@ class StudyView:
         return [record for record in self.records if record.ended]
 
     @property
+    def compared(self) -> list[TrialRecord]:
+        """Ended trials whose objectives can be compared: those that successive halving stopped at
+        a rung have one of fewer epochs, and are left out."""
+        pruning = self.file.pruning
+        if pruning is None or pruning.rule != "halving":
+            return self.ended
+        return [record for record in self.ended if record.state != "PRUNED"]
+
+    @property
     def encoder(self) -> Encoder:
         return Encoder(self.file.distributions())
 

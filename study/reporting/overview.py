@@ -17,6 +17,7 @@ from study.analysis.test_videos import (
     read_test_videos,
 )
 from study.config.samplers import SAMPLERS
+from study.config.sections import PruningSection
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import (
     best,
@@ -90,10 +91,7 @@ def facts(view: StudyView) -> dict[str, str]:
         f"{SAMPLERS[search.sampler].title}, window {search.window}"
         if not file.variants
         else f"none: {len(file.variants)} variants, {file.seeds} seeds each",
-        "pruning": "none"
-        if pruning is None
-        else f"below the {pruning.percentile:g}th percentile, after {pruning.warmup_epochs} epochs "
-        f"and {pruning.after_trials} trials",
+        "pruning": "none" if pruning is None else _pruning(pruning),
         "hardware": "; ".join(hardware_text(kind) for kind in hardware_kinds(ended)) or "–",
         "time": "–"
         if not times
@@ -296,3 +294,16 @@ def _some(numbers: list[int]) -> str:
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _pruning(pruning: PruningSection) -> str:
+    if pruning.rule == "halving":
+        first = f"{pruning.first_rung}{' of the longest' if pruning.rungs == 'share' else ''}"
+        return (
+            f"successive halving: one trial in {pruning.reduction} passes a rung, the first at "
+            f"epoch {first}, and space-filling trials run whole"
+        )
+    return (
+        f"below the {pruning.percentile:g}th percentile, after {pruning.warmup_epochs} epochs and "
+        f"{pruning.after_trials} trials"
+    )

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from study.search.base import Search
-from study.search.proposal import Proposal, first_proposals, ordered_search, propose, stopping_rule
+from study.search.proposal import Proposal, first_proposals, ordered_search, propose, pruning_of
 
-__all__ = ["Proposal", "Search", "first_proposals", "ordered_search", "propose", "stopping_rule"]
+__all__ = ["Proposal", "Search", "first_proposals", "ordered_search", "propose", "pruning_of"]

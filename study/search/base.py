@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from study.space.dimension import Params
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+    from study.ledger.records import TrialRecord
 
 
 class Search(Protocol):
@@ -24,6 +26,19 @@ class Search(Protocol):
     def record(self, number: int, value: float | None) -> None: ...
     def ask(self) -> Params: ...
     def restore(self, params: Params) -> None: ...
+
+
+class Pruning(Protocol):
+    """Decides what a trial must reach, from the results that its parameters depend on."""
+
+    def curve(
+        self, records: Sequence[TrialRecord], results: int, number: int, params: Params
+    ) -> list[float] | None:
+        """The stopping curve of trial ``number``, which knows trials 0 … results - 1.
+
+        Returns:
+            The least objective so far after each epoch; None: nothing stops the trial.
+        """
 
 
 class Sampler(Protocol):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from study.config.study_file import StudyFile
 from study.config.variants import REPLICATE
 from study.ledger.records import TrialRecord
-from study.search.base import Search
+from study.search.base import Pruning, Search
+from study.search.halving import HalvingRule
 from study.search.ordered import OrderedSearch
 from study.search.pruning import StoppingRule
 from study.search.registry import sampler_class
@@ -52,17 +53,26 @@ def first_proposals(file: StudyFile, count: int) -> list[Params]:
     return proposals
 
 
-def stopping_rule(file: StudyFile) -> StoppingRule | None:
+def pruning_of(file: StudyFile) -> Pruning | None:
     """The pruning of a study; None: it prunes nothing."""
     if file.pruning is None:
         return None
+    if file.pruning.rule == "halving":
+        return HalvingRule(
+            file.pruning,
+            longest(file),
+            file.objective.epoch,
+            epochs_of=file.epochs_of,
+            space_filling=file.search.evenly(file.study.trials),
+            seed=file.study.seed,
+        )
     return StoppingRule(file.pruning, longest(file), file.objective.epoch)
 
 
 def propose(
     file: StudyFile,
     search: Search,
-    stopping: StoppingRule | None,
+    pruning: Pruning | None,
     records: Sequence[TrialRecord],
 ) -> Proposal:
     """Proposes the next trial; call only when ``search`` is ready. ``records``: by number."""
@@ -72,7 +82,7 @@ def propose(
     if seed is None:  # variants of one replicate have the same
         seed = derived_seed(file.study.seed, params.get(REPLICATE, number), "training")
     results = max(0, number - file.search.window + 1)
-    curve = stopping.curve(records, results) if stopping else None
+    curve = pruning.curve(records, results, number, params) if pruning else None
     return Proposal(params, seed, curve)
 
 

@@ -10,9 +10,10 @@ from bisect import insort
 from collections.abc import Sequence
 from itertools import repeat
 
-from refinevad.training.selection import so_far
+from refinevad.config.epochs import so_far
 from study.config.sections import PruningSection
 from study.ledger.records import TrialRecord
+from study.space.dimension import Params
 
 
 class StoppingRule:
@@ -31,8 +32,14 @@ class StoppingRule:
         self._seen = 0
         self._counted = 0
 
-    def curve(self, records: Sequence[TrialRecord], results: int) -> list[float] | None:
-        """The curve of a trial that knows trials 0 … results - 1; None: there is none yet.
+    def curve(
+        self,
+        records: Sequence[TrialRecord],
+        results: int,
+        number: int = 0,
+        params: Params | None = None,
+    ) -> list[float] | None:
+        """The curve of any trial that knows trials 0 … results - 1; None: there is none yet.
 
         A trial that ended before an epoch (shorter, or stopped) counts there with its objective;
         a diverged one with 0; a failed one not at all.

@@ -25,6 +25,8 @@ def unreachable(file: StudyFile) -> list[str]:
         )
     if pruning is None:
         return found
+    if pruning.rule == "halving":
+        return found + _rungs_out_of_reach(file)
     first = pruning.after_trials + search.window - 1
     if longest(file) <= pruning.warmup_epochs + 1:
         found.append(
@@ -38,6 +40,24 @@ def unreachable(file: StudyFile) -> list[str]:
             f"and the study has {counted(trials, 'trial')}"
         )
     return found
+
+
+def _rungs_out_of_reach(file: StudyFile) -> list[str]:
+    assert file.pruning is not None
+    search, trials, rung = file.search, file.study.trials, file.pruning.first_rung
+    if longest(file) <= rung:
+        return [
+            f"no trial can be pruned: the longest has {counted(longest(file), 'epoch')}, and "
+            f"pruning.first_rung is {rung}"
+        ]
+    whole = search.evenly(trials)
+    first = max(whole, file.pruning.reduction + search.window - 1)
+    if trials <= first:
+        return [
+            f"no trial can be pruned: trial {first} is the first that could be (space-filling "
+            f"trials run whole), and the study has {counted(trials, 'trial')}"
+        ]
+    return []
 
 
 def over_the_limit(

@@ -14,7 +14,7 @@ from study.config.study_file import StudyFile
 from study.ledger.records import TIMED_OUT, WORKER_DIED, TrialRecord, TrialResult
 from study.ledger.writer import Ledger
 from study.progress.screen import Screen
-from study.search.proposal import ordered_search, propose, stopping_rule
+from study.search.proposal import ordered_search, propose, pruning_of
 from study.trials.checkpoints import Checkpoints
 from study.trials.spec import TrialOutcome, TrialSpec
 
@@ -58,7 +58,7 @@ class Driver:
         self.in_flight = in_flight
         self._distributions = file.distributions()
         self._search = ordered_search(file)
-        self._stopping = stopping_rule(file)
+        self._pruning = pruning_of(file)
         self._records = ledger.trials()
         self._waiting: deque[int] = deque()  # to be handed out (again)
         self._running: set[int] = set()
@@ -112,7 +112,7 @@ class Driver:
         )
 
     def _ask(self) -> None:
-        asked = propose(self.file, self._search, self._stopping, self._records)
+        asked = propose(self.file, self._search, self._pruning, self._records)
         record = self._ledger.begin(
             asked.params, self._distributions, seed=asked.seed, stopping_curve=asked.stopping_curve
         )

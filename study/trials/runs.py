@@ -132,7 +132,7 @@ class DetectorRuns:
             objective=self.file.objective,
             runtime=self.file.execution.runtime(self.device),
             stopping_curve=spec.stopping_curve,
-            warmup_epochs=pruning.warmup_epochs if pruning else 0,
+            warmup_epochs=pruning.spared_epochs if pruning else 0,
             frozen_from=source,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refinevad.training.selection import chosen, so_far
+from refinevad.config.epochs import chosen, so_far
 from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord
 from study.verification.check import Check
@@ -98,7 +98,7 @@ def _stopped(file: StudyFile, record: TrialRecord, values: list[float], epochs: 
     if curve is None or file.pruning is None:
         return None
     for epoch, value in enumerate(so_far(values, file.objective.epoch), 1):
-        may = file.pruning.warmup_epochs < epoch < epochs and epoch <= len(curve)
+        may = file.pruning.spared_epochs < epoch < epochs and epoch <= len(curve)
         if may and value < curve[epoch - 1]:
             return epoch
     return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord
 from study.search.base import Search
-from study.search.proposal import Proposal, ordered_search, propose, stopping_rule
+from study.search.proposal import Proposal, ordered_search, propose, pruning_of
 from study.verification.check import Check, Difference
 
 
@@ -25,7 +25,7 @@ def check_search(
         progress: Called with the number of trials that are done.
     """
     check = Check("search")
-    search, stopping = ordered_search(file), stopping_rule(file)
+    search, pruning = ordered_search(file), pruning_of(file)
     curves = 0
     for record in records:
         if not search.ready:
@@ -39,7 +39,7 @@ def check_search(
                 )
             )
             break
-        asked = propose(file, search, stopping, records)
+        asked = propose(file, search, pruning, records)
         if not _compare(check, record, asked):
             search = _from_ledger(file, records[: record.number + 1]) or search
         if record.ended:

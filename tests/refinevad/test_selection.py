@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from refinevad.config.epochs import NEWEST, chosen, so_far
 from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
 from refinevad.data.batches import validation_split
 from refinevad.data.folds import k_folds
@@ -20,7 +21,6 @@ from refinevad.run_config import Config
 from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.results import RunResult
 from refinevad.training.run import TrainingRun, train
-from refinevad.training.selection import NEWEST, chosen, so_far
 
 CPU = Runtime(device="cpu", precision="fp32")
 CURVE = [0.5, 0.9, 0.4, 0.9, 0.6]

@@ -1,4 +1,4 @@
-"""A run's objective, from its value after every epoch, and the epoch whose weights are kept."""
+"""The rules of ``objective.epoch``: a run's objective from its epochs, and the selected epoch."""
 
 from __future__ import annotations
 
