@@ -37,6 +37,28 @@ SAMPLERS = {
         "study.search.random:RandomDraws",
         learns=False,
     ),
+    "sobol": SamplerEntry(
+        "the Sobol sequence",
+        "further points of the space-filling sequence, whatever the results: even coverage",
+        "study.search.sobol:SobolSequence",
+        learns=False,
+    ),
+    "gp": SamplerEntry(
+        "a Gaussian process",
+        "Optuna's Gaussian process with expected improvement, for some hundred trials: a proposal "
+        "takes seconds from there on",
+        "study.search.from_optuna:GaussianProcess",
+    ),
+    "cmaes": SamplerEntry(
+        "CMA-ES",
+        "CMA-ES, of the library behind Optuna's, over ranges; choices are drawn at random",
+        "study.search.cmaes:EvolutionStrategy",
+    ),
+    "nsgaii": SamplerEntry(
+        "NSGA-II",
+        "Optuna's genetic algorithm NSGA-II, whose generations are 20 trials each in their order",
+        "study.search.from_optuna:Genetic",
+    ),
 }
 """``search.sampler`` -> what proposes the trials after the space-filling ones."""
 

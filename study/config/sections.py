@@ -77,7 +77,8 @@ class SearchSection(Section):
     space_filling: Annotated[int, Field(ge=0)] = 300
     """First trials, from a scrambled Sobol sequence; the sampler proposes the rest."""
     sampler: Annotated[str, KeyOf(SAMPLERS)] = "tpe"
-    """What proposes them: `tpe`, or `random` as a baseline."""
+    """What proposes them: `tpe`, `gp`, `cmaes` or `nsgaii`, which learn from results; `random` or
+    `sobol`, which do not."""
     window: Annotated[int, Field(ge=1)] = 64
     """Trials that may run at once without changing the sequence. At least 4 x workers keeps
     the workers busy."""

@@ -58,5 +58,5 @@ class Sampler(Protocol):
         """Parameters of a further trial; ``startup``: results without which it cannot learn."""
 
 
-SamplerClass = Callable[["Mapping[str, BaseDistribution]"], Sampler]
-"""The searched space to a sampler of it."""
+SamplerClass = Callable[["Mapping[str, BaseDistribution]", int], Sampler]
+"""The searched space and the study's seed to a sampler."""

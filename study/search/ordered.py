@@ -11,21 +11,17 @@ sampler of trial n is seeded by a hash of (study seed, n) and needs no state.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
 )
-from scipy.stats import qmc
 
 from study.search.base import SamplerClass
+from study.search.sobol import at_point, sobol_points
 from study.search.tpe import TrialArrays
 from study.space.dimension import Params
-from study.space.quantiles import at_quantile
 from study.space.seeds import derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -54,8 +50,8 @@ class OrderedSearch:
         self._distributions = dict(distributions)
         self._seed = seed
         self._window = window
-        self._points = _sobol(len(self._distributions), space_filling, seed)
-        self._trials = sampler(self._distributions)
+        self._points = sobol_points(len(self._distributions), space_filling, seed)
+        self._trials = sampler(self._distributions, seed)
         self._results: dict[int, float | None] = {}  # not told yet
         self._asked = 0
         self._told = 0
@@ -91,12 +87,7 @@ class OrderedSearch:
 
     def _propose(self, number: int) -> Params:
         if number < len(self._points):
-            return {
-                name: at_quantile(distribution, float(u))
-                for (name, distribution), u in zip(
-                    self._distributions.items(), self._points[number], strict=True
-                )
-            }
+            return at_point(self._distributions, self._points[number])
         # The space-filling trials are a sampler's start; without them TPE begins with random ones.
         startup = 1 if len(self._points) else 10
         seed = derived_seed(self._seed, number, "sampler")
@@ -107,16 +98,3 @@ class OrderedSearch:
         while self._told <= self._asked - self._window and self._told in self._results:
             self._trials.tell(self._told, self._results.pop(self._told))
             self._told += 1
-
-
-def _sobol(dimensions: int, points: int, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The first points of a scrambled Sobol sequence, (points, dimensions) in [0, 1)."""
-    if points == 0:
-        return np.empty((0, dimensions))
-    rng = np.random.default_rng(derived_seed(seed, 0, "sobol"))
-    sequence = qmc.Sobol(dimensions, scramble=True, rng=rng)
-    # A power of two keeps scipy's balance warning away; more points change none of the first.
-    drawn: np.ndarray[Any, np.dtype[np.float64]] = sequence.random_base2(
-        math.ceil(math.log2(points))
-    )
-    return drawn[:points]

@@ -17,9 +17,10 @@ class RandomDraws:
 
     Args:
         distributions: The searched space.
+        seed: The study's seed, which changes nothing: each proposal has its own.
     """
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
+    def __init__(self, distributions: Mapping[str, BaseDistribution], seed: int = 0) -> None:
         self._distributions = dict(distributions)
 
     def add(self, params: Params) -> None:

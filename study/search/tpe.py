@@ -44,9 +44,10 @@ class TrialArrays:
 
     Args:
         distributions: The searched space.
+        seed: The study's seed, which changes nothing: each proposal has its own.
     """
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
+    def __init__(self, distributions: Mapping[str, BaseDistribution], seed: int = 0) -> None:
         self._distributions = dict(distributions)
         # Sorted, as the sampler of a study has them: the order decides which random number goes
         # where. What has one value only is not sampled.

@@ -79,6 +79,15 @@ class Scale:
             return math.log(value / low) / math.log(high / low)
         return (float(value) - low) / (high - low)
 
+    def decode(self, code: float) -> Any:
+        """The value of a range at a code, which is moved between the bounds."""
+        assert isinstance(self.distribution, FloatDistribution | IntDistribution)
+        low, high = float(self.distribution.low), float(self.distribution.high)
+        code = min(max(code, 0.0), 1.0)
+        value = low * (high / low) ** code if self.logarithmic else low + code * (high - low)
+        value = min(max(value, low), high)
+        return round(value) if isinstance(self.distribution, IntDistribution) else value
+
     def codes(self, values: Sequence[Any]) -> Floats:
         """(n,) codes."""
         return np.array([self.code(value) for value in values], dtype=float)

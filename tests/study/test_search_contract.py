@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from cmaes import CMA
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from study.config.samplers import SAMPLERS
@@ -16,6 +19,7 @@ from study.config.study_file import StudyFile
 from study.ledger.study import read_study
 from study.reporting.overview import facts, history_card
 from study.search.base import Sampler, Search
+from study.search.cmaes import EvolutionStrategy
 from study.search.ordered import OrderedSearch
 from study.search.proposal import first_proposals, ordered_search
 from study.search.registry import sampler_class
@@ -24,6 +28,8 @@ from study.testing.searches import MakeSearch, SearchContract
 from tests.support.studies import complete, made_study
 from tests.support.workspace import SMALL_STUDY
 
+QUICK = [name for name in SAMPLERS if name != "gp"]
+"""A Gaussian process takes a tenth of a second a proposal: its contract is a slow test."""
 SPACE: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-5, 1e-1, log=True),
     "momentum": FloatDistribution(0.0, 1.0),
@@ -32,7 +38,7 @@ SPACE: dict[str, BaseDistribution] = {
 
 
 @pytest.mark.parametrize("space_filling", [0, 6])
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [pytest.param("gp", marks=pytest.mark.slow), *QUICK])
 class TestSampler(SearchContract):
     @pytest.fixture
     def make(self, name: str, space_filling: int) -> MakeSearch:
@@ -112,6 +118,55 @@ def test_the_default_sampler_is_not_in_the_hash_and_another_is() -> None:
     assert "sampler" not in default.determinants()["search"]
     assert default.hash("f") == named.hash("f") != other.hash("f")
     assert other.determinants()["search"]["sampler"] == "random"
+
+
+def test_the_sobol_sampler_goes_on_where_space_filling_trials_end() -> None:
+    few, many = study(sampler="sobol", space_filling=4), study(sampler="sobol", space_filling=100)
+    few, many = (f.model_copy(update={"study": many.study}) for f in (few, many))
+    searches = [ordered_search(file, ahead=100) for file in (few, many)]
+    assert [searches[0].ask() for _ in range(80)] == [searches[1].ask() for _ in range(80)]
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "nsgaii"])
+def test_what_learns_finds_more_than_random_draws(name: str) -> None:
+    """On a bowl in two dimensions, by the mean of its last ten trials."""
+    space: dict[str, BaseDistribution] = {
+        "x": FloatDistribution(0.0, 1.0),
+        "y": FloatDistribution(1e-4, 1.0, log=True),
+    }
+
+    def last_ten(sampler: str) -> float:
+        search = OrderedSearch(
+            space, seed=1, space_filling=10, window=2, sampler=sampler_class(sampler)
+        )
+        values = []
+        for number in range(60 if name == "nsgaii" else 40):
+            params = search.ask()
+            value = -((params["x"] - 0.3) ** 2) - (math.log10(params["y"]) / 4 + 0.6) ** 2
+            search.record(number, value)
+            values.append(value)
+        return sum(values[-10:]) / 10
+
+    assert last_ten(name) > last_ten("random") / 2
+
+
+def test_cma_es_moves_as_the_library_does() -> None:
+    """Ten results, one generation's worth of six: the mean is that of the library's own object."""
+    sampler = EvolutionStrategy(
+        {"a": FloatDistribution(0.0, 1.0), "b": FloatDistribution(0.0, 1.0)}
+    )
+    own = CMA(mean=np.full(2, 0.5), sigma=0.25, seed=9, bounds=np.array([[0.0, 1.0]] * 2))
+    rng = np.random.default_rng(0)
+    points = rng.random((10, 2))
+    for number, (a, b) in enumerate(points):
+        sampler.add({"a": a, "b": b})
+        sampler.tell(number, -(a**2 + b))
+    size = own.population_size
+    assert 10 // size == 1
+    own.tell([(point, point[0] ** 2 + point[1]) for point in points[:size]])
+    x = own.ask()
+    found = sampler.propose(seed=9, startup=1)
+    assert (found["a"], found["b"]) == pytest.approx(tuple(x))
 
 
 def test_all_trials_of_random_draws_cover_the_space_evenly() -> None:
