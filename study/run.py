@@ -32,14 +32,13 @@ def main(argv: list[str]) -> int:
     file = load_study(args.space, [*args.set, *trials], _note)
 
     from refinevad.data import prepare
-    from study.ledger.study import as_in_ledger
-    from study.session.session import of_these_data
+    from study.session.prepared import prepared
 
     store = prepare(file.data, args.stores)
     file.check_against(store.widths, args.space)
     folder = args.runs / file.study.name
-    file = as_in_ledger(of_these_data(file, store), folder)
     if args.dry_run:
+        file = prepared(file, store, folder, _note)
         from study.backend import open_backend
         from study.session.dry_run import print_dry_run
 

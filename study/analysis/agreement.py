@@ -81,7 +81,7 @@ def regret(
         return None
     there, moved = _into(carried, own.params, distributions)
     codes = encoder.encode([own.params, there])
-    sample = sample_of(encoder, records, space_filling=0)
+    sample = sample_of(encoder, records, evenly=range(0))
     losses = []
     for child in np.random.SeedSequence(seed).spawn(FORESTS):
         rng = np.random.default_rng(child)

@@ -145,13 +145,13 @@ class Unanswerable(Stopped):
     """Importances cannot be computed from these trials."""
 
 
-def sample_of(encoder: Encoder, records: Sequence[TrialRecord], space_filling: int) -> Sample:
+def sample_of(encoder: Encoder, records: Sequence[TrialRecord], evenly: range) -> Sample:
     """The sample of all trials with a result: pruned ones with their best, diverged ones with 0."""
     used = [r for r in records if r.ended and r.objective is not None]
     return Sample(
         encoder.encode([r.params for r in used]),
         np.array([r.objective for r in used], dtype=float),
-        np.array([r.number < space_filling for r in used], dtype=bool),
+        np.array([r.number in evenly for r in used], dtype=bool),
     )
 
 
@@ -160,6 +160,7 @@ def importance(
     distributions: Mapping[str, BaseDistribution],
     *,
     space_filling: int,
+    enqueued: int = 0,
     seed: int,
     bootstraps: int = BOOTSTRAPS,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -169,7 +170,8 @@ def importance(
     Args:
         records: Trials of the study.
         distributions: Space of the study.
-        space_filling: Number of its first trials that cover the space evenly.
+        space_filling: Number of its trials that cover the space evenly.
+        enqueued: Number of trials before them.
         seed: Decides forests, probes and resamplings; the number of cores does not matter.
         bootstraps: Resamplings behind every interval.
         progress: Called with the number of forests fitted and their total.
@@ -178,7 +180,7 @@ def importance(
         Unanswerable: There are too few trials, all have one objective, or nothing was searched.
     """
     encoder = Encoder(distributions)
-    sample = sample_of(encoder, records, space_filling)
+    sample = sample_of(encoder, records, range(enqueued, enqueued + space_filling))
     _require_an_answer(encoder, sample)
     seeds = np.random.SeedSequence(seed)
     design = Design(encoder, points=POINTS, seed=int(seeds.generate_state(1)[0]))

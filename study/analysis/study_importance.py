@@ -31,10 +31,12 @@ def importance_of(
     Raises:
         Unanswerable: Importances cannot be computed from these trials.
     """
+    evenly = view.file.search.evenly(len(view.records))
     return importance(
         view.compared,
         view.file.distributions(),
-        space_filling=view.file.search.evenly(len(view.records)),
+        space_filling=len(evenly),
+        enqueued=evenly.start,
         seed=view.seed("importance"),
         bootstraps=bootstraps,
         progress=progress,

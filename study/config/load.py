@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -19,12 +19,14 @@ from refinevad.config.section import Section
 from refinevad.config.training import TrainConfig
 from refinevad.errors import InputError
 from refinevad.run_config import read_with_overrides
+from study.config.sections import SOURCES
 from study.config.study_file import StudyFile
 from study.config.variants import (
     START,
     VARIANT,
     Start,
 )
+from study.space.constraints import Constraint
 from study.space.dimension import Params, Scalar
 
 _MAX_COMBINATIONS = 20_000
@@ -56,7 +58,7 @@ def study_of(
         for name, field in StudyFile.model_fields.items()
         if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
     }
-    whole = ("pruning", "space", "variants", "seeds")
+    whole = ("pruning", "space", "variants", "seeds", "constraints")
     _rename_arms(document)
     sections = read_with_overrides(document, map(_without_arms, overrides), plain, whole)
     _fix_searched(document, say)
@@ -141,7 +143,76 @@ def _check_space(document: Document, study: StudyFile) -> None:
                 raise document.error(place, both)
         for value in dimension.bounds():
             _check_value(document, model, place, {name: value})
+        _check_when(document, study, name)
+    _check_constraints(document, study)
     _check_combinations(document, study)
+    for number, item in enumerate(study.search.enqueue):
+        if not SOURCES & item.keys():
+            _check_enqueued(document, study, ("search", "enqueue", number), item)
+
+
+def _check_when(document: Document, study: StudyFile, name: str) -> None:
+    """Checks that the condition of a hyperparameter can be true and false."""
+    place = ("space", name, "when")
+    for other, wanted in (study.space[name].when or {}).items():
+        if other == name:
+            raise document.error(place, f"{name} cannot depend on itself")
+        if other not in study.space:
+            raise document.error(
+                place, f"{other} is not searched, so that {name} is searched always or never; "
+                f"search {other} too, or remove the condition"
+            )  # fmt: skip
+        choices = study.space[other].choice
+        for value in wanted if isinstance(wanted, tuple) else (wanted,):
+            if choices is not None and value not in choices:
+                raise document.error(place, f"{value!r} is not a choice of {other}: {choices}")
+    seen = {name}
+    rest = list(study.space[name].when or {})
+    while rest:
+        other = rest.pop()
+        if other in seen:
+            raise document.error(place, f"{name} and {other} depend on each other")
+        seen.add(other)
+        rest += study.space[other].when or {} if other in study.space else {}
+
+
+def _check_constraints(document: Document, study: StudyFile) -> None:
+    """Checks that every constraint is an expression of settings that has an answer."""
+    known = _settings_of(type(study.model))
+    for number, text in enumerate(study.constraints):
+        place = ("constraints", number)
+        try:
+            constraint = Constraint(text)
+        except ValueError as error:
+            raise document.error(place, str(error)) from None
+        for name in sorted(constraint.names):
+            if name not in known:
+                raise document.error(place, f"no setting {name!r}{nearest_key(name, known)}")
+        if not constraint.names & study.space.keys():
+            raise document.error(place, f"{text!r} names nothing that is searched; remove it")
+        first = {name: study.space[name].bounds()[0] for name in study.space}
+        try:
+            study.accepts(first)
+        except ValueError as error:
+            raise document.error(place, str(error)) from None
+
+
+def _check_enqueued(
+    document: Document, study: StudyFile, place: tuple[str | int, ...], item: Mapping[str, Scalar]
+) -> None:
+    """Checks that a configuration is in the space and fulfils the constraints."""
+    from study.space.membership import contains
+
+    for name, value in item.items():
+        if name not in study.space:
+            hint = nearest_key(name, study.space)
+            raise document.error(place, f"{name} is not searched here{hint}")
+        if not contains(study.space[name].distribution(), value):
+            raise document.error(
+                place, f"{name} = {value!r} is not in the space of {name}; widen it, or remove this"
+            )
+    if not study.accepts(item):
+        raise document.error(place, "this configuration does not fulfil the constraints")
 
 
 def _settings_of(model: type[DetectorConfig]) -> dict[str, FieldInfo]:
@@ -232,8 +303,11 @@ def _check_combinations(document: Document, study: StudyFile) -> None:
                 f"too many combinations of {' and '.join(searched)} to check; use choice",
             )
         for combination in itertools.product(*values):
+            params = dict(zip(searched, combination, strict=True))
+            if not study.accepts(params):
+                continue
             try:
-                study.trial_config(dict(zip(searched, combination, strict=True)))
+                study.trial_config(params)
             except ValidationError as error:
                 problem = str(error.errors(include_url=False)[0]["ctx"]["error"])
                 named = [name for name in searched if name in problem]

@@ -16,7 +16,10 @@ from pydantic import (
 from refinevad.config.section import KeyOf, Section
 from refinevad.config.training import Runtime
 from study.config.samplers import SAMPLERS
+from study.space.dimension import Scalar
 
+SOURCES = frozenset({"from_study", "from_csv", "from_optuna", "preset"})
+"""Keys of an entry of ``search.enqueue`` or ``search.import_trials`` that stands for others."""
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Pattern of a study's name, which names folders, also where a foreign ledger is published."""
 
@@ -67,8 +70,20 @@ class StudySection(Section):
     trials: Annotated[int, Field(ge=1)]
     """Trials in all. May be raised later: the study is then extended. With variants it is their
     number times `seeds`, and need not be given."""
+    budget: Annotated[float | None, Field(gt=0.0), BeforeValidator(_seconds)] = None
+    """Longest time that the study runs, all its sessions together: `8h`, or `none`. Trials that
+    run then end; a larger one, or none, extends the study."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Decides every trial's parameters, its training seed and the validation split."""
+
+
+class ImportedTrial(Section):
+    """A trial that ran elsewhere."""
+
+    params: dict[str, Scalar]
+    """Every searched hyperparameter."""
+    objective: float
+    """Its objective, to be maximized; comparable with those of this study."""
 
 
 class SearchSection(Section):
@@ -79,13 +94,23 @@ class SearchSection(Section):
     sampler: Annotated[str, KeyOf(SAMPLERS)] = "tpe"
     """What proposes them: `tpe`, `gp`, `cmaes` or `nsgaii`, which learn from results; `random` or
     `sobol`, which do not."""
+    enqueue: tuple[dict[str, Scalar], ...] = ()
+    """Configurations that come first, each a mapping of hyperparameters; what one leaves out is
+    drawn at random. `{from_study: NAME, top: 3}` stands for the best of another study,
+    `{from_csv: FILE}` for the rows of a table, `{preset: defaults}` for the detector's defaults."""
+    import_trials: tuple[ImportedTrial | dict[str, Scalar], ...] = ()
+    """Finished trials that the sampler knows from the first one on, and that are no trials of this
+    study: `{from_study: NAME}`, `{from_csv: FILE}` with a column per hyperparameter and one called
+    `objective`, or `{from_optuna: URL, study: NAME}`."""
     window: Annotated[int, Field(ge=1)] = 64
     """Trials that may run at once without changing the sequence. At least 4 x workers keeps
     the workers busy."""
 
-    def evenly(self, trials: int) -> int:
-        """How many trials from the first on cover the space evenly, whatever their results."""
-        return self.space_filling if SAMPLERS[self.sampler].learns else trials
+    def evenly(self, trials: int) -> range:
+        """Numbers of the trials that cover the space evenly, whatever their results."""
+        first = len(self.enqueue)
+        learns = SAMPLERS[self.sampler].learns
+        return range(first, first + self.space_filling if learns else max(first, trials))
 
 
 class PruningSection(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -35,6 +36,7 @@ from study.config.variants import (
     Start,
     variant_distributions,
 )
+from study.space.constraints import Constraint
 from study.space.dimension import Dimension, Scalar
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("objective", "fold_kind", "repeated"),
     ("train", "ema", 0.0),
     ("pruning", "rule", "percentile"),
+    (None, "constraints", []),
+    ("search", "enqueue", []),
+    ("search", "import_trials", []),
 )
 """Section, field and value of settings that earlier versions did not have, and that stand for
 what these versions did."""
@@ -86,6 +91,9 @@ class StudyFile(Section):
     train: TrainConfig = TrainConfig()
     space: dict[str, Dimension] = Field(default_factory=dict)
     """Searched fields and their ranges. A study has a space or variants."""
+    constraints: tuple[str, ...] = ()
+    """Conditions between settings that every trial fulfils, such as `d_proj % injection_heads ==
+    0`; what does not is not proposed."""
     variants: dict[VariantName, dict[str, Scalar]] = Field(default_factory=dict)
     """Variants of a comparison study: name -> the fields in which it differs."""
     seeds: Annotated[int, Field(ge=1, le=MOST_REPLICATES)] | None = None
@@ -151,8 +159,7 @@ class StudyFile(Section):
         Raises:
             ValidationError: The combination is impossible.
         """
-        if self.variants:
-            params = self.variants[params[VARIANT]]
+        params = self.variants[params[VARIANT]] if self.variants else self.active(params)
         base = self.detector_of(params)
         model = {k: v for k, v in params.items() if k in type(base).model_fields}
         train = {k: v for k, v in params.items() if k in TrainConfig.model_fields}
@@ -161,6 +168,38 @@ class StudyFile(Section):
             model=type(base).model_validate(base.model_dump() | model),
             train=TrainConfig.model_validate(self.train.model_dump() | train),
         )
+
+    def active(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The searched hyperparameters that a trial has: those whose ``when`` is fulfilled.
+
+        One that depends on another that is not searched here is off too.
+        """
+        fixed = self.model.model_dump() | self.train.model_dump()
+        found = dict(params)
+        while True:
+            settings = fixed | found
+            off = [n for n in found if n in self.space and not self.space[n].allows(settings)]
+            if not off:
+                return found
+            for name in off:
+                del found[name]
+
+    @cached_property
+    def _conditions(self) -> list[Constraint]:
+        return [Constraint(text) for text in self.constraints]
+
+    def accepts(self, params: Mapping[str, Any]) -> bool:
+        """Whether a configuration fulfils the constraints; of a part of one, those that it decides.
+
+        Raises:
+            ValueError: The values cannot be put into a constraint.
+        """
+        if not self.constraints:
+            return True
+        fixed = self.model.model_dump() | self.train.model_dump()
+        settings = {k: v for k, v in fixed.items() if k not in self.space or k in params}
+        settings |= {k: fixed[k] for k in params} | self.active(params)
+        return all(c.holds(settings) for c in self._conditions if c.names <= settings.keys())
 
     def detector_of(self, settings: Mapping[str, Any]) -> DetectorConfig:
         """The detector that a variant starts from: the file's, or another at its defaults.
@@ -221,7 +260,7 @@ class StudyFile(Section):
         dump["execution"].setdefault("trial_timeout", "none")
         if self.pruning is not None:
             dump["pruning"] = self.pruning.of_its_rule(dump["pruning"])
-        for unused in ("space", "variants"):
+        for unused in ("space", "variants", "constraints"):
             if not dump[unused]:
                 del dump[unused]
         if self.variants:
@@ -235,7 +274,8 @@ class StudyFile(Section):
         """
         dump = self.model_dump(mode="json")
         dump["arms"] = dump.pop("variants")  # as studies of version 0.3 are hashed
-        del dump["study"]["trials"], dump["study"]["name"]
+        for key in ("trials", "name", "budget"):
+            del dump["study"][key]
         for key in ("gpu", "retries", "trial_timeout", "keep_checkpoints"):
             del dump["execution"][key]
         for source in ("visual", "text"):
@@ -246,6 +286,9 @@ class StudyFile(Section):
         if self.source:
             dump["source"] = {f"seed {i}": sha for i, sha in enumerate(self.source.sha256)}
         del dump["seeds"]
+        for dimension in dump["space"].values():
+            if dimension["when"] is None:
+                del dimension["when"]
         # A study that was begun before there was a field keeps its hash.
         if self.pruning is not None:
             dump["pruning"] = self.pruning.of_its_rule(dump["pruning"])

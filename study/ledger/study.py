@@ -13,6 +13,7 @@ from refinevad.cli import SYNTHETIC
 from refinevad.errors import InputError
 from refinevad.models.registry import CONFIGS, DEFAULT
 from study.config.former import as_begun, written_out
+from study.config.sections import SOURCES
 from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.lines import Seal, Snapshot
@@ -179,7 +180,8 @@ def _first_line(error: Exception) -> str:
 def as_in_ledger(file: StudyFile, folder: Path) -> StudyFile:
     """A study file with the defaults of the version that began the study in ``folder``.
 
-    Where no study has begun there, it is the file itself.
+    Where no study has begun there, it is the file itself. Configurations that the file takes from
+    elsewhere are those that it took when the study began.
 
     Raises:
         InputError: The ledger cannot be read.
@@ -187,10 +189,17 @@ def as_in_ledger(file: StudyFile, folder: Path) -> StudyFile:
     if not (folder / JOURNAL).is_file():
         return file
     try:
-        recorded = LedgerReader(folder).meta.config
+        meta = LedgerReader(folder).meta
     except InputError:  # not begun, or damaged: opening it to write says which
         return file
-    return as_begun(file, recorded)
+    file = as_begun(file, meta.config)
+    named = [*file.search.enqueue, *file.search.import_trials]
+    if any(isinstance(item, dict) and SOURCES & item.keys() for item in named):
+        # what they stood for when the study began
+        begun = recorded_file(meta, folder).search
+        update = {"enqueue": begun.enqueue, "import_trials": begun.import_trials}
+        file = file.model_copy(update={"search": file.search.model_copy(update=update)})
+    return file
 
 
 def recorded_file(meta: StudyMeta, folder: Path) -> StudyFile:

@@ -32,7 +32,7 @@ class HalvingRule:
         epochs: Length of the longest possible trial.
         rule: ``objective.epoch`` of the study file.
         epochs_of: Parameters of a trial to its epochs.
-        space_filling: The first trials, which run whole.
+        whole: So many first trials run whole: the enqueued and the space-filling ones.
         seed: The study's seed; decides each trial's bracket.
     """
 
@@ -43,11 +43,11 @@ class HalvingRule:
         rule: str,
         *,
         epochs_of: Callable[[Params], int],
-        space_filling: int,
+        whole: int,
         seed: int,
     ) -> None:
         self._pruning, self._longest, self._rule = pruning, epochs, rule
-        self._epochs_of, self._space_filling, self._seed = epochs_of, space_filling, seed
+        self._epochs_of, self._whole, self._seed = epochs_of, whole, seed
         count, rung = 0, pruning.first_rung
         while rung < epochs:
             count, rung = count + 1, rung * pruning.reduction
@@ -85,7 +85,7 @@ class HalvingRule:
         for known in range(self._seen, results):
             self._count(records[known])
         self._seen = max(self._seen, results)
-        if number < self._space_filling:
+        if number < self._whole:
             return None
         epochs = self._epochs_of(params)
         found = [NEVER] * epochs

@@ -11,7 +11,7 @@ sampler of trial n is seeded by a hash of (study seed, n) and needs no state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.distributions import (
@@ -19,12 +19,18 @@ from optuna.distributions import (
 )
 
 from study.search.base import SamplerClass
-from study.search.sobol import at_point, sobol_points
+from study.search.random import RandomDraws
+from study.search.sobol import AcceptedPoints, nothing_fits
 from study.search.tpe import TrialArrays
 from study.space.dimension import Params
 from study.space.seeds import derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+ATTEMPTS = 100
+"""Proposals of the sampler for one trial, before random draws take its place."""
+DRAWS = 10_000
+"""Random draws for one trial, before the constraints are said to leave nothing."""
 
 
 class OrderedSearch:
@@ -36,6 +42,10 @@ class OrderedSearch:
         space_filling: Trials that come from a scrambled Sobol sequence, by index.
         window: Trial n needs the results of trials 0 … n - window.
         sampler: Proposes the trials that follow.
+        enqueued: Configurations of the first trials, or parts of them; the rest of each is drawn
+            at random.
+        accepts: Whether a configuration may be proposed. None: every one.
+        imported: Parameters and objectives of trials that ran elsewhere; the sampler knows them.
     """
 
     def __init__(
@@ -46,12 +56,22 @@ class OrderedSearch:
         space_filling: int,
         window: int,
         sampler: SamplerClass = TrialArrays,
+        enqueued: Sequence[Params] = (),
+        accepts: Callable[[Params], bool] | None = None,
+        imported: Sequence[tuple[Params, float]] = (),
     ) -> None:
         self._distributions = dict(distributions)
         self._seed = seed
         self._window = window
-        self._points = sobol_points(len(self._distributions), space_filling, seed)
+        self._space_filling = space_filling
+        self._enqueued = list(enqueued)
+        self._accepts = accepts
+        self._evenly = AcceptedPoints(self._distributions, seed, accepts).first(space_filling)
         self._trials = sampler(self._distributions, seed)
+        for number, (params, value) in enumerate(imported):
+            self._trials.add(params)
+            self._trials.tell(number, value)
+        self._imported = len(imported)
         self._results: dict[int, float | None] = {}  # not told yet
         self._asked = 0
         self._told = 0
@@ -86,15 +106,41 @@ class OrderedSearch:
         self._tell()
 
     def _propose(self, number: int) -> Params:
-        if number < len(self._points):
-            return at_point(self._distributions, self._points[number])
+        if number < len(self._enqueued):
+            return self._completed(number)
+        place = number - len(self._enqueued)
+        if place < self._space_filling:
+            return dict(self._evenly[place])
         # The space-filling trials are a sampler's start; without them TPE begins with random ones.
-        startup = 1 if len(self._points) else 10
-        seed = derived_seed(self._seed, number, "sampler")
-        return self._trials.propose(seed=seed, startup=startup)
+        startup = 1 if self._space_filling or self._imported else 10
+        return self._accepted(
+            number, "sampler", lambda seed: self._trials.propose(seed=seed, startup=startup)
+        )
+
+    def _completed(self, number: int) -> Params:
+        """An enqueued configuration, the rest of which is drawn."""
+        own = self._enqueued[number]
+        if own.keys() == self._distributions.keys():
+            return {name: own[name] for name in self._distributions}
+        draws = RandomDraws(self._distributions)
+        return self._accepted(
+            number, "enqueued", lambda seed: draws.propose(seed=seed, startup=0) | own
+        )
+
+    def _accepted(self, number: int, purpose: str, propose: Callable[[int], Params]) -> Params:
+        """The first proposal that fulfils the constraints; random draws once many did not."""
+        draws = RandomDraws(self._distributions)
+        for attempt in range(ATTEMPTS + DRAWS):
+            again = f"{purpose} {attempt}" if attempt else purpose
+            seed = derived_seed(self._seed, number, again)
+            params = propose(seed) if attempt < ATTEMPTS else draws.propose(seed=seed, startup=0)
+            if self._accepts is None or self._accepts(params):
+                return params
+        raise nothing_fits(ATTEMPTS + DRAWS)
 
     def _tell(self) -> None:
         """Tells the sampler, in order, what the next trial may know."""
         while self._told <= self._asked - self._window and self._told in self._results:
-            self._trials.tell(self._told, self._results.pop(self._told))
+            number = self._imported + self._told
+            self._trials.tell(number, self._results.pop(self._told))
             self._told += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from study.config.sections import ImportedTrial
 from study.config.study_file import StudyFile
 from study.config.variants import REPLICATE
 from study.ledger.records import TrialRecord
@@ -41,6 +42,13 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
         space_filling=file.search.space_filling,
         window=max(file.search.window, ahead),
         sampler=sampler_class(file.search.sampler),
+        enqueued=file.search.enqueue,
+        accepts=file.accepts if file.constraints else None,
+        imported=[
+            (dict(trial.params), trial.objective)
+            for trial in file.search.import_trials
+            if isinstance(trial, ImportedTrial)
+        ],
     )
 
 
@@ -63,7 +71,7 @@ def pruning_of(file: StudyFile) -> Pruning | None:
             longest(file),
             file.objective.epoch,
             epochs_of=file.epochs_of,
-            space_filling=file.search.evenly(file.study.trials),
+            whole=file.search.evenly(file.study.trials).stop,
             seed=file.study.seed,
         )
     return StoppingRule(file.pruning, longest(file), file.objective.epoch)

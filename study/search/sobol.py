@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from scipy.stats import qmc
 
+from refinevad.errors import Stopped
 from study.space.dimension import Params
 from study.space.membership import internal_values
 from study.space.quantiles import at_quantile
 from study.space.seeds import derived_seed
 
+MOST_POINTS = 2**17
+"""Points that are tried before constraints are said to leave nothing."""
 Points = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -33,6 +36,50 @@ def at_point(distributions: Mapping[str, BaseDistribution], point: Points) -> Pa
     """The configuration at a point (dimensions,)."""
     pairs = zip(distributions.items(), point, strict=True)
     return {name: at_quantile(distribution, float(u)) for (name, distribution), u in pairs}
+
+
+class AcceptedPoints:
+    """The configurations of a study's sequence that fulfil its constraints, in order.
+
+    Args:
+        distributions: The searched space.
+        seed: The study's seed.
+        accepts: Whether a configuration may be proposed. None: every one.
+    """
+
+    def __init__(
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        seed: int,
+        accepts: Callable[[Params], bool] | None = None,
+    ) -> None:
+        self._distributions, self._seed, self._accepts = dict(distributions), seed, accepts
+
+    def first(self, count: int) -> list[Params]:
+        """The first ``count`` of them.
+
+        Raises:
+            Stopped: Hardly any point fulfils the constraints.
+        """
+        points = max(1, count)
+        while True:
+            drawn = sobol_points(len(self._distributions), points, self._seed)
+            found = [at_point(self._distributions, point) for point in drawn]
+            if self._accepts is not None:
+                found = [params for params in found if self._accepts(params)]
+            if len(found) >= count:
+                return found[:count]
+            if points > MOST_POINTS:
+                raise nothing_fits(points)
+            points *= 2
+
+
+def nothing_fits(tried: int) -> Stopped:
+    """The error where constraints leave nothing to propose."""
+    return Stopped(
+        f"hardly any of {tried} configurations fulfils the constraints of the study file; loosen "
+        "`constraints`, or narrow the space to what they allow"
+    )
 
 
 class SobolSequence:

@@ -50,7 +50,7 @@ def _rungs_out_of_reach(file: StudyFile) -> list[str]:
             f"no trial can be pruned: the longest has {counted(longest(file), 'epoch')}, and "
             f"pruning.first_rung is {rung}"
         ]
-    whole = search.evenly(trials)
+    whole = search.evenly(trials).stop
     first = max(whole, file.pruning.reduction + search.window - 1)
     if trials <= first:
         return [

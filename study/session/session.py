@@ -14,7 +14,7 @@ from rich.console import Console
 from refinevad.data import Store
 from refinevad.errors import InputError, Stopped
 from refinevad.files import CannotWrite, write_whole
-from refinevad.training.judge import require_judgeable, with_epochs
+from refinevad.training.judge import require_judgeable
 from study.analysis.test_videos import TestVideos
 from study.backend import BackendName, open_backend
 from study.backend.base import Backend
@@ -22,7 +22,7 @@ from study.backend.interrupt import Interrupt
 from study.config.study_file import StudyFile
 from study.ledger.provenance import changed_versions, git_commit, versions
 from study.ledger.records import StudyMeta, TrialRecord
-from study.ledger.study import as_in_ledger, read_study
+from study.ledger.study import read_study
 from study.ledger.table import trials_table
 from study.ledger.writer import Ledger
 from study.progress.forecast import Forecaster
@@ -32,6 +32,7 @@ from study.progress.tally import Tally
 from study.search.proposal import first_proposals, longest
 from study.session.advice import unreachable
 from study.session.driver import Driver
+from study.session.prepared import prepared
 from study.session.summary import print_summary
 from study.session.test_videos import write_test_videos
 from study.tracking import TrackingUnavailable, redact, show_analysis
@@ -86,7 +87,12 @@ def run_session(
     """
     backend = open_backend(options.backend, address=options.address, workers=options.workers)
     backend.require()
-    file = as_in_ledger(of_these_data(file, store), options.folder)
+    file = prepared(
+        file,
+        store,
+        options.folder,
+        lambda text: _say(console, [f"note: {text}"], style="yellow"),
+    )
     require_judgeable(store, file.data, file.objective, file.split_seed)
     try:
         with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
@@ -97,12 +103,6 @@ def run_session(
         raise Stopped(
             f"{error}. Finished trials are saved; fix this and run the same command to resume"
         ) from error
-
-
-def of_these_data(file: StudyFile, store: Store) -> StudyFile:
-    """The study with `epochs` in place of `train.steps`, which the data decide."""
-    length = with_epochs(file.train, store, file.data, file.objective, file.split_seed)
-    return file if length is file.train else file.model_copy(update={"train": length})
 
 
 class _Session:
@@ -199,7 +199,7 @@ class _Session:
         file, options = self._file, self._options
         objective = f"{file.objective.metric} on {file.objective.split}"
         workers = options.workers or self._backend.workers(file.execution.threads)
-        ahead = file.study.trials if file.variants else file.search.space_filling
+        ahead = file.study.trials if file.variants else file.search.evenly(file.study.trials).stop
         forecaster = Forecaster(file, first_proposals(file, ahead))
         tally = Tally(
             trials=file.study.trials, workers=workers, metric=objective, forecaster=forecaster

@@ -21,7 +21,7 @@ from optuna.distributions import (
 )
 
 from study.space.dimension import Params
-from study.space.quantiles import at_quantile
+from study.space.quantiles import at_quantile, step_count, step_value
 
 Floats = NDArray[np.float64]
 
@@ -48,9 +48,10 @@ class Scale:
             self.ordered = all(is_number(value) for value in distribution.choices)
             choices: list[Any] = list(distribution.choices)
             self.values = sorted(choices) if self.ordered else choices
-        elif isinstance(distribution, IntDistribution):
-            whole = range(distribution.low, distribution.high + 1)
-            self.values = list(whole) if len(whole) <= BINS else None
+        elif isinstance(distribution, FloatDistribution | IntDistribution) and distribution.step:
+            count = step_count(distribution)
+            if count <= BINS:
+                self.values = [step_value(distribution, index) for index in range(count)]
 
     @property
     def columns(self) -> int:
@@ -86,7 +87,9 @@ class Scale:
         code = min(max(code, 0.0), 1.0)
         value = low * (high / low) ** code if self.logarithmic else low + code * (high - low)
         value = min(max(value, low), high)
-        return round(value) if isinstance(self.distribution, IntDistribution) else value
+        if self.distribution.step is None:
+            return value
+        return step_value(self.distribution, round((value - low) / self.distribution.step))
 
     def codes(self, values: Sequence[Any]) -> Floats:
         """(n,) codes."""

@@ -13,6 +13,9 @@ from optuna.distributions import (
 
 from study.space.dimension import Params
 
+NEAR = 1e-6
+"""Share of a step that a real number may be off: floats are no decimals."""
+
 
 def internal_values(
     distributions: Mapping[str, BaseDistribution], params: Params
@@ -31,6 +34,17 @@ def internal_values(
     return encoded
 
 
+def contains(distribution: BaseDistribution, value: object) -> bool:
+    """Whether a value, of the right kind, is in the range or among the choices."""
+    if isinstance(distribution, CategoricalDistribution):
+        return any(type(value) is type(c) and value == c for c in distribution.choices)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if isinstance(distribution, IntDistribution) and value != int(value):
+        return False
+    return _is_in(distribution, float(value))
+
+
 def _is_in(distribution: BaseDistribution, encoded: float) -> bool:
     """Whether a value is in the range; no choice that is none could be encoded."""
     if isinstance(distribution, CategoricalDistribution):
@@ -38,6 +52,9 @@ def _is_in(distribution: BaseDistribution, encoded: float) -> bool:
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     if not distribution.low <= encoded <= distribution.high:
         return False
-    if isinstance(distribution, FloatDistribution):  # a study file's have no steps
-        return True
+    if isinstance(distribution, FloatDistribution):
+        if distribution.step is None:
+            return True
+        steps = (encoded - distribution.low) / distribution.step
+        return abs(steps - round(steps)) < NEAR
     return (encoded - distribution.low) % distribution.step == 0

@@ -18,6 +18,8 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if distribution.step not in (None, 1):
+        return step_value(distribution, int(u * step_count(distribution)))
     low, high = float(distribution.low), float(distribution.high)
     whole = isinstance(distribution, IntDistribution)
     if whole:  # each whole number owns the interval of length 1 around it
@@ -30,3 +32,15 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     if whole:
         return min(max(round(value), distribution.low), distribution.high)
     return value
+
+
+def step_count(distribution: FloatDistribution | IntDistribution) -> int:
+    """How many values a range with a step has."""
+    assert distribution.step is not None
+    return round((distribution.high - distribution.low) / distribution.step) + 1
+
+
+def step_value(distribution: FloatDistribution | IntDistribution, index: int) -> Any:
+    """One of them, ascending from 0."""
+    assert distribution.step is not None
+    return min(distribution.low + index * distribution.step, distribution.high)

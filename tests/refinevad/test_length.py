@@ -17,7 +17,7 @@ from refinevad.run_config import Config
 from refinevad.testing.tiny_store import tiny_store
 from refinevad.training.judge import training_videos, with_epochs
 from study.config.load import load_study
-from study.session.session import of_these_data
+from study.session.prepared import of_these_data
 from tests.support.workspace import SMALL_STUDY
 
 

@@ -25,7 +25,7 @@ def rule(space_filling: int = 0, epochs: int = EPOCHS, **section: Any) -> Halvin
     pruning = PruningSection.model_validate({"rule": "halving", **section})
     return HalvingRule(
         pruning, epochs, "best", epochs_of=lambda params: params.get("epochs", epochs),
-        space_filling=space_filling, seed=1,
+        whole=space_filling, seed=1,
     )  # fmt: skip
 
 
