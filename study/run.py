@@ -29,7 +29,8 @@ def main(argv: list[str]) -> int:
     console = Console(file=cast(TextIO, Output(sys.stdout)))
     tracking_uri = None if args.tracking_uri == "none" else tracking_address(args.tracking_uri)
     trials = [] if args.trials is None else [f"study.trials={args.trials}"]
-    file = load_study(args.space, [*args.set, *trials], _note)
+    budget = [] if args.budget is None else [f"study.budget={args.budget}"]
+    file = load_study(args.space, [*args.set, *trials, *budget], _note)
 
     from refinevad.data import prepare
     from study.session.prepared import prepared
@@ -108,7 +109,9 @@ def _advice(
         more = ["--trials", str(2 * file.study.trials)]
         if file.seeds is not None:
             more = ["--set", f"seeds={2 * file.seeds}"]
-        longer = _command("study.run", [*_without_trials(argv), *more])
+        if len(outcome.records) < file.study.trials and file.study.budget is not None:
+            more = ["--budget", f"{2 * file.study.budget:g}s"]
+        longer = _command("study.run", [*_without(argv, more[0]), *more])
         lines.append(f"  {longer}   # extends the study")
     if winner:
         checkpoint = Checkpoints(options.folder / "checkpoints", 0).path(winner.number)
@@ -140,10 +143,10 @@ def _view(uri: str) -> str:
     return f"mlflow ui --backend-store-uri {redact(uri)}"
 
 
-def _without_trials(argv: list[str]) -> list[str]:
+def _without(argv: list[str], flag: str) -> list[str]:
     kept: list[str] = []
     for word, before in zip(argv, ["", *argv], strict=False):
-        if word != "--trials" and before != "--trials" and not word.startswith("--trials="):
+        if flag == "--set" or (flag not in (word, before) and not word.startswith(f"{flag}=")):
             kept.append(word)
     return kept
 
@@ -165,6 +168,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--trials", type=positive, metavar="N", help="total number of trials (default: the file's)"
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="longest time that the study runs, all its sessions together, such as 8h; running "
+        "trials then end, and a larger one extends the study (default: the file's, else none)",
     )
     add_session_arguments(parser)
     parser.add_argument(

@@ -23,6 +23,7 @@ from study.search.random import RandomDraws
 from study.search.sobol import AcceptedPoints, nothing_fits
 from study.search.tpe import TrialArrays
 from study.space.dimension import Params
+from study.space.quantiles import on_steps
 from study.space.seeds import derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -134,6 +135,7 @@ class OrderedSearch:
             again = f"{purpose} {attempt}" if attempt else purpose
             seed = derived_seed(self._seed, number, again)
             params = propose(seed) if attempt < ATTEMPTS else draws.propose(seed=seed, startup=0)
+            params = {name: on_steps(d, params[name]) for name, d in self._distributions.items()}
             if self._accepts is None or self._accepts(params):
                 return params
         raise nothing_fits(ATTEMPTS + DRAWS)

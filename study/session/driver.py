@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from refinevad.errors import Stopped
@@ -65,6 +66,9 @@ class Driver:
         self._begun: dict[int, _Clock] = {}
         self._deferred_failures: dict[int, TrialResult] = {}  # until some trial has a result
         self._ended = 0
+        self._left = time_left(file, self._records)
+        self._since: float | None = None  # when the session's first trial was handed out
+        self._out_of_time = self._left is not None and self._left <= 0
         for record in self._records:
             self._search.restore(record.params)
             if record.ended:
@@ -78,9 +82,17 @@ class Driver:
         return self._records
 
     @property
-    def finished(self) -> bool:
+    def complete(self) -> bool:
         """Whether every planned trial has its final record."""
         return self._ended >= self.file.study.trials
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run: every planned trial has its final record, or
+        ``study.budget`` is used and no trial runs."""
+        if not self._out_of_time and self._left is not None and self._since is not None:
+            self._out_of_time = time.monotonic() - self._since >= self._left
+        return self.complete or (self._out_of_time and not self._running)
 
     def resize(self, workers: int) -> None:
         """Runs as many trials at once as there are ``workers`` from now on, but at least one."""
@@ -89,7 +101,7 @@ class Driver:
 
     def next_trial(self) -> TrialSpec | None:
         """The next trial to run; None when no trial can start yet."""
-        if len(self._running) >= self.in_flight:
+        if len(self._running) >= self.in_flight or self._out_of_time:
             return None
         if not self._waiting:
             if self._search.next_number >= self.file.study.trials:
@@ -100,6 +112,7 @@ class Driver:
             self._ask()
         number = self._waiting.popleft()
         self._running.add(number)
+        self._since = self._since or time.monotonic()
         self._begun[number] = _Clock()
         record = self._records[number]
         return TrialSpec(
@@ -208,3 +221,20 @@ class Driver:
         self._ended += 1
         self._search.record(record.number, record.objective)
         self._checkpoints.rank(record)
+
+
+def time_left(file: StudyFile, records: Sequence[TrialRecord]) -> float | None:
+    """Seconds of ``study.budget`` that are not used yet; None: there is no budget.
+
+    Used is the time in which at least one trial ran, as the ledger has it.
+    """
+    if file.study.budget is None:
+        return None
+    spans = sorted(
+        (r.started, r.finished) for r in records if r.started is not None and r.finished is not None
+    )
+    used, until = 0.0, float("-inf")
+    for start, end in spans:
+        used += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return file.study.budget - used

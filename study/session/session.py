@@ -35,6 +35,7 @@ from study.session.driver import Driver
 from study.session.prepared import prepared
 from study.session.summary import print_summary
 from study.session.test_videos import write_test_videos
+from study.text import span
 from study.tracking import TrackingUnavailable, redact, show_analysis
 from study.tracking.process import start_publisher, wait_publisher
 from study.trials.checkpoints import Checkpoints
@@ -124,6 +125,8 @@ class _Session:
         driver, screen = self._driver()
         if driver.finished:
             text = f"{self._file.study.name}: all {self._file.study.trials} trials have run already"
+            if not driver.complete:
+                text = f"{self._file.study.name}: {self._budget_used(driver)}"
             _say(self._console, [text])
             publisher = self._publisher()
         else:
@@ -131,6 +134,8 @@ class _Session:
             notes: list[str | None] = [f"note: {text}" for text in unreachable(self._file)]
             _say(self._console, notes, style="yellow")
             publisher = self._run_trials(driver, screen)
+            if driver.finished and not driver.complete:
+                _say(self._console, [self._budget_used(driver)], style="yellow")
         records = self._ledger.trials()
         table: str = trials_table(records).to_csv(index=False)
         write_whole(self._options.folder / "trials.csv", table.encode())
@@ -181,6 +186,15 @@ class _Session:
         except InputError as error:
             _say(self._console, [f"results on the test videos are left out: {error}"])
         return None
+
+    def _budget_used(self, driver: Driver) -> str:
+        study = self._file.study
+        ended = sum(record.ended for record in driver.records)
+        assert study.budget is not None
+        return (
+            f"the budget of {span(study.budget)} is used: {ended} of {study.trials} trials have "
+            "run; a larger --budget, or --budget none, extends the study"
+        )
 
     def _note_few_steps(self) -> None:
         """Says where even the longest trial has few gradient steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import (
@@ -41,6 +42,15 @@ def step_count(distribution: FloatDistribution | IntDistribution) -> int:
 
 
 def step_value(distribution: FloatDistribution | IntDistribution, index: int) -> Any:
-    """One of them, ascending from 0."""
-    assert distribution.step is not None
-    return min(distribution.low + index * distribution.step, distribution.high)
+    """One of them, ascending from 0: 0.3 for the third of [0.1, 0.5, 0.1], to the last digit."""
+    if isinstance(distribution, IntDistribution):
+        return distribution.low + index * distribution.step
+    low, step = Decimal(str(distribution.low)), Decimal(str(distribution.step))
+    return min(float(low + index * step), distribution.high)
+
+
+def on_steps(distribution: BaseDistribution, value: Any) -> Any:
+    """A value of a range of real numbers with a step as :func:`step_value` writes it."""
+    if not isinstance(distribution, FloatDistribution) or distribution.step is None:
+        return value
+    return step_value(distribution, round((value - distribution.low) / distribution.step))
