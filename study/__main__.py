@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "runs, resumes or extends a study",
     "list": "lists the studies of a folder",
     "report": "makes one HTML page of a study",
+    "confirm": "trains a search's best configurations again, and says which to trust",
     "importance": "says which hyperparameters matter, and how sure that is",
     "verify": "verifies a study to the last bit",
     "publish": "shows a study in MLflow",

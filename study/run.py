@@ -104,6 +104,10 @@ def _advice(
         lines.append(f"  {_command('study.report', shown)}   # {what}")
     stores = [] if args.stores == Path("stores") else ["--stores", str(args.stores)]
     if not outcome.interrupted:
+        if winner and not file.variants:
+            confirm = _command("study.confirm", ["--study", str(options.folder), *stores])
+            what = "trains the best configurations again: which to trust, and what was luck"
+            lines.append(f"  {confirm}   # {what}")
         verify = _command("study.verify", ["--study", str(options.folder), *stores])
         lines.append(f"  {verify}   # verifies it: re-proposes all trials, retrains some")
         more = ["--trials", str(2 * file.study.trials)]

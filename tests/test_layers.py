@@ -34,7 +34,7 @@ LAYERS = (
 COMMANDS = {
     "refinevad": {"prepare", "train", "evaluate", "score"},
     "study": {
-        *("run", "publish", "verify", "importance", "report", "transfer", "paper"),
+        *("run", "publish", "verify", "importance", "report", "confirm", "transfer", "paper"),
         *("init", "list", "schema"),
     },
 }

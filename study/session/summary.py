@@ -12,6 +12,7 @@ from rich.table import Table
 from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
 from refinevad.training.monitor import core_sentence, warnings_of
 from study.analysis.activity import inactive_core
+from study.analysis.confirmation import said_of
 from study.analysis.paired import (
     OBJECTIVE,
     baselines_of,
@@ -86,6 +87,8 @@ def print_summary(
             highlight=False,
         )
         console.print(f"  {plain(winner.params)}", highlight=False, markup=False)
+        if text := said_of(folder):
+            console.print(f"confirmed: {text}", highlight=False, markup=False, soft_wrap=True)
         _print_metrics(console, winner, meta, on_test)
     kinds = hardware_kinds(records)
     if len(kinds) > 1:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from refinevad.data import Store
 
-_OF_A_SEARCH = ("space", "search", "pruning", "variants", "arms", "seeds", "source")
+_OF_A_SEARCH = (
+    "space", "search", "pruning", "constraints", "variants", "arms", "seeds", "source"
+)  # fmt: skip
 
 
 def comparison_study(
