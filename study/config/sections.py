@@ -86,6 +86,19 @@ class ImportedTrial(Section):
     """Its objective, to be maximized; comparable with those of this study."""
 
 
+class InheritedStudy(Section):
+    """The study whose trials this one has taken over."""
+
+    study: str
+    """Its name or folder."""
+    uid: str
+    """Its unique name."""
+    trials: Annotated[int, Field(ge=1)]
+    """Number of its trials that fit, which are the first ones here."""
+    digest: str
+    """Digest of these trials there."""
+
+
 class SearchSection(Section):
     """Ordered search: trial n is proposed once trials 0 … n - window have results."""
 
@@ -98,6 +111,9 @@ class SearchSection(Section):
     """Configurations that come first, each a mapping of hyperparameters; what one leaves out is
     drawn at random. `{from_study: NAME, top: 3}` stands for the best of another study,
     `{from_csv: FILE}` for the rows of a table, `{preset: defaults}` for the detector's defaults."""
+    inherit: InheritedStudy | str | None = None
+    """Name of a study whose trials become the first ones of this, where they fit: their settings
+    are possible here, and data, objective, split and all else are the same."""
     import_trials: tuple[ImportedTrial | dict[str, Scalar], ...] = ()
     """Finished trials that the sampler knows from the first one on, and that are no trials of this
     study: `{from_study: NAME}`, `{from_csv: FILE}` with a column per hyperparameter and one called
@@ -106,9 +122,14 @@ class SearchSection(Section):
     """Trials that may run at once without changing the sequence. At least 4 x workers keeps
     the workers busy."""
 
+    @property
+    def inherited(self) -> int:
+        """Number of trials that were taken over."""
+        return self.inherit.trials if isinstance(self.inherit, InheritedStudy) else 0
+
     def evenly(self, trials: int) -> range:
         """Numbers of the trials that cover the space evenly, whatever their results."""
-        first = len(self.enqueue)
+        first = self.inherited + len(self.enqueue)
         learns = SAMPLERS[self.sampler].learns
         return range(first, first + self.space_filling if learns else max(first, trials))
 

@@ -62,6 +62,7 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     (None, "constraints", []),
     ("search", "enqueue", []),
     ("search", "import_trials", []),
+    ("search", "inherit", None),
 )
 """Section, field and value of settings that earlier versions did not have, and that stand for
 what these versions did."""

@@ -98,6 +98,7 @@ class LedgerReader:
             seed=attrs["seed"],
             state="RUNNING",
             stopping_curve=attrs["stopping_curve"],
+            inherited=attrs.get("inherited"),
             attempts=len(attempts),
             whole_gpu=any(attempt.get("alone") for attempt in attempts),
         )

@@ -81,6 +81,8 @@ class TrialRecord:
     seed: int
     state: State
     stopping_curve: list[float] | None = None
+    inherited: str | None = None
+    """``study/number`` of the trial that was taken over; None: it ran here."""
     attempts: int = 0
     """Attempts that ended without a result (crash, timeout, lost node)."""
     whole_gpu: bool = False
@@ -117,6 +119,7 @@ class TrialRecord:
             params=self.params,
             seed=self.seed,
             stopping_curve=self.stopping_curve,
+            inherited=self.inherited,
             attempts=self.attempts,
             whole_gpu=self.whole_gpu,
             **vars(result),  # not copied: a curve is most of what a trial takes in memory

@@ -13,7 +13,7 @@ from refinevad.cli import SYNTHETIC
 from refinevad.errors import InputError
 from refinevad.models.registry import CONFIGS, DEFAULT
 from study.config.former import as_begun, written_out
-from study.config.sections import SOURCES
+from study.config.sections import SOURCES, InheritedStudy
 from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.lines import Seal, Snapshot
@@ -199,6 +199,11 @@ def as_in_ledger(file: StudyFile, folder: Path) -> StudyFile:
         begun = recorded_file(meta, folder).search
         update = {"enqueue": begun.enqueue, "import_trials": begun.import_trials}
         file = file.model_copy(update={"search": file.search.model_copy(update=update)})
+    if isinstance(file.search.inherit, str):
+        begun_with = recorded_file(meta, folder).search.inherit
+        if isinstance(begun_with, InheritedStudy) and begun_with.study == file.search.inherit:
+            search = file.search.model_copy(update={"inherit": begun_with})
+            file = file.model_copy(update={"search": search})
     return file
 
 

@@ -171,13 +171,15 @@ class Ledger(LedgerReader):
         *,
         seed: int,
         stopping_curve: list[float] | None,
+        inherited: str | None = None,
     ) -> TrialRecord:
-        """Records that the next trial was proposed."""
+        """Records that the next trial was proposed, or taken over from another study."""
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=params,
             distributions=distributions,
-            user_attrs={"seed": seed, "stopping_curve": stopping_curve},
+            user_attrs={"seed": seed, "stopping_curve": stopping_curve}
+            | ({} if inherited is None else {"inherited": inherited}),
         )
         trial_id = self._storage.create_new_trial(self._study_id, template)
         trial = self._storage.get_trial(trial_id)

@@ -46,6 +46,8 @@ class OrderedSearch:
         enqueued: Configurations of the first trials, or parts of them; the rest of each is drawn
             at random.
         accepts: Whether a configuration may be proposed. None: every one.
+        inherited: Number of first trials that were taken over from another study: they are
+            restored, never asked, and known to all others.
         imported: Parameters and objectives of trials that ran elsewhere; the sampler knows them.
     """
 
@@ -59,6 +61,7 @@ class OrderedSearch:
         sampler: SamplerClass = TrialArrays,
         enqueued: Sequence[Params] = (),
         accepts: Callable[[Params], bool] | None = None,
+        inherited: int = 0,
         imported: Sequence[tuple[Params, float]] = (),
     ) -> None:
         self._distributions = dict(distributions)
@@ -66,6 +69,7 @@ class OrderedSearch:
         self._window = window
         self._space_filling = space_filling
         self._enqueued = list(enqueued)
+        self._inherited = inherited
         self._accepts = accepts
         self._evenly = AcceptedPoints(self._distributions, seed, accepts).first(space_filling)
         self._trials = sampler(self._distributions, seed)
@@ -85,7 +89,7 @@ class OrderedSearch:
     @property
     def ready(self) -> bool:
         """Whether the results that the next trial needs are in."""
-        return self._told > self._asked - self._window
+        return self._told > self._asked - self._window and self._asked >= self._inherited
 
     def record(self, number: int, value: float | None) -> None:
         """Takes a trial's objective, in any order (None: failed); the sampler is told in order."""
@@ -107,20 +111,23 @@ class OrderedSearch:
         self._tell()
 
     def _propose(self, number: int) -> Params:
-        if number < len(self._enqueued):
-            return self._completed(number)
-        place = number - len(self._enqueued)
+        place = number - self._inherited
+        if place < 0:
+            raise RuntimeError(f"trial {number} was taken over, and is not asked")
+        if place < len(self._enqueued):
+            return self._completed(number, self._enqueued[place])
+        place -= len(self._enqueued)
         if place < self._space_filling:
             return dict(self._evenly[place])
         # The space-filling trials are a sampler's start; without them TPE begins with random ones.
-        startup = 1 if self._space_filling or self._imported else 10
+        known = self._space_filling or self._imported or self._inherited
+        startup = 1 if known else 10
         return self._accepted(
             number, "sampler", lambda seed: self._trials.propose(seed=seed, startup=startup)
         )
 
-    def _completed(self, number: int) -> Params:
+    def _completed(self, number: int, own: Params) -> Params:
         """An enqueued configuration, the rest of which is drawn."""
-        own = self._enqueued[number]
         if own.keys() == self._distributions.keys():
             return {name: own[name] for name in self._distributions}
         draws = RandomDraws(self._distributions)
@@ -142,7 +149,8 @@ class OrderedSearch:
 
     def _tell(self) -> None:
         """Tells the sampler, in order, what the next trial may know."""
-        while self._told <= self._asked - self._window and self._told in self._results:
+        may_know = max(self._asked - self._window, min(self._asked, self._inherited) - 1)
+        while self._told <= may_know and self._told in self._results:
             number = self._imported + self._told
             self._trials.tell(number, self._results.pop(self._told))
             self._told += 1

@@ -43,6 +43,7 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
         window=max(file.search.window, ahead),
         sampler=sampler_class(file.search.sampler),
         enqueued=file.search.enqueue,
+        inherited=file.search.inherited,
         accepts=file.accepts if file.constraints else None,
         imported=[
             (dict(trial.params), trial.objective)
@@ -53,8 +54,10 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
 
 
 def first_proposals(file: StudyFile, count: int) -> list[Params]:
-    """The first configurations of a study's sequence, which need no results."""
-    search = ordered_search(file, ahead=count)
+    """The first configurations of a study's sequence, which need no results; trials that it has
+    taken over are not among them."""
+    own = file.search.model_copy(update={"inherit": None})
+    search = ordered_search(file.model_copy(update={"search": own}), ahead=count)
     proposals: list[Params] = []
     while len(proposals) < min(count, file.study.trials) and search.ready:
         proposals.append(search.ask())
@@ -89,7 +92,7 @@ def propose(
     seed = params.get("seed", file.train.seed)
     if seed is None:  # variants of one replicate have the same
         seed = derived_seed(file.study.seed, params.get(REPLICATE, number), "training")
-    results = max(0, number - file.search.window + 1)
+    results = max(file.search.inherited, number - file.search.window + 1)
     curve = pruning.curve(records, results, number, params) if pruning else None
     return Proposal(params, seed, curve)
 

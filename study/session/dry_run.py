@@ -60,7 +60,7 @@ def print_dry_run(
     if file.variants:
         kind = "the variants"
     console.print(f"\n{len(shown)} configurations ({kind}):", highlight=False)
-    for number, params in enumerate(shown):
+    for number, params in enumerate(shown, file.search.inherited):
         console.print(f"  {number}: {plain(params)}", highlight=False, soft_wrap=True)
     left = forecaster.left(workers)
     assert left is not None, "something was measured"

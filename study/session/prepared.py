@@ -21,6 +21,7 @@ from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.records import ranked
 from study.ledger.study import as_in_ledger, read_study
+from study.session.inherit import inherited_study
 from study.space.dimension import Params
 from study.space.membership import contains
 
@@ -53,6 +54,7 @@ def prepared(
         InputError: A study, table or storage cannot be read, or has nothing that fits.
     """
     file = as_in_ledger(of_these_data(file, store), folder)
+    file = inherited_study(file, store, folder.parent, say)
     search = file.search
     enqueue = [
         params

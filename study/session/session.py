@@ -32,6 +32,7 @@ from study.progress.tally import Tally
 from study.search.proposal import first_proposals, longest
 from study.session.advice import unreachable
 from study.session.driver import Driver
+from study.session.inherit import take_over
 from study.session.prepared import prepared
 from study.session.summary import print_summary
 from study.session.test_videos import write_test_videos
@@ -98,6 +99,7 @@ def run_session(
     try:
         with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
             _say(console, [ledger.recovered, *changed_versions(ledger.meta)], style="yellow")
+            take_over(file, ledger, options.folder.parent)
             write_whole(options.folder / "study.yaml", file.to_yaml().encode())
             return _Session(file, store, options, backend, console, ledger).run()
     except CannotWrite as error:
@@ -214,7 +216,9 @@ class _Session:
         objective = f"{file.objective.metric} on {file.objective.split}"
         workers = options.workers or self._backend.workers(file.execution.threads)
         ahead = file.study.trials if file.variants else file.search.evenly(file.study.trials).stop
-        forecaster = Forecaster(file, first_proposals(file, ahead))
+        inherited = self._ledger.trials()[: file.search.inherited]
+        first = [record.params for record in inherited]
+        forecaster = Forecaster(file, first + first_proposals(file, ahead - len(first)))
         tally = Tally(
             trials=file.study.trials, workers=workers, metric=objective, forecaster=forecaster
         )

@@ -27,7 +27,16 @@ def check_search(
     check = Check("search")
     search, pruning = ordered_search(file), pruning_of(file)
     curves = 0
-    for record in records:
+    for record in records[: file.search.inherited]:
+        if record.inherited is None:
+            check.differences.append(
+                Difference(f"trial {record.number}", "it ran here", "it was taken over")
+            )
+        search.restore(record.params)
+        if record.ended:
+            search.record(record.number, record.objective)
+    for record in records[file.search.inherited :]:
+        check.compare(f"trial {record.number}, taken over from", record.inherited, None)
         if not search.ready:
             needed = record.number - file.search.window
             first = next(r.number for r in records[: needed + 1] if not r.ended)
@@ -46,8 +55,10 @@ def check_search(
             search.record(record.number, record.objective)
         curves += record.stopping_curve is not None
         progress(record.number + 1)
+    own = max(0, len(records) - file.search.inherited)
     check.summary = (
-        f"{len(records)} trials re-proposed, {len(file.distributions())} parameters each: "
+        (f"{len(records) - own} trials taken over; " if file.search.inherited else "")
+        + f"{own} trials re-proposed, {len(file.distributions())} parameters each: "
         f"parameters, seeds and {curves} stopping curves "
         + ("compared" if check.differences else "match")
     )
