@@ -72,6 +72,7 @@ _OF_DETECTORS_SINCE_0_5: Mapping[str, Any] = {
     "video_share": 0.0,
     "mil_loss": "hinge",
     "label_smoothing": 0.0,
+    "pool": "scores",
 }
 """Likewise of the detectors, those of variants included."""
 

@@ -17,5 +17,9 @@ class LinearConfig(DetectorConfig):
     """Which detector this section describes."""
     top_k: Annotated[int, Field(ge=1)] | None = None
     """Segments a video is judged by in training. None: T // 16 + 1."""
+    pool: Literal["scores", "logits"] = "scores"
+    """What is averaged over a video's top k segments in training: their scores, or their logits.
+    The mean logit of all segments (a `top_k` of T or more) is a logistic regression on the video's
+    mean feature."""
     l2: NonNegative = 0.0
     """Weight of the squared Euclidean norm of the weights, beside `train.weight_decay`."""

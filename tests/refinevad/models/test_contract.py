@@ -27,7 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "refinevad mtn": {"name": "refinevad", "temporal": "mtn", "category_weights": "hard"},
     "refinevad lgt": {"name": "refinevad", "temporal": "lgt", "injection": "linear"},
     "deepmil fine": {"name": "deepmil", "fine_grained": True, "pairs": "index", "top_k": 3},
-    "linear l2": {"name": "linear", "l2": 0.01, "top_k": 2},
+    "linear l2": {"name": "linear", "l2": 0.01, "top_k": 2, "pool": "logits"},
     "refinevad bce": {
         "name": "refinevad", "mil_loss": "bce", "label_smoothing": 0.1, "normalise": "standard",
         "smooth_segments": 3, "video_share": 0.25,

@@ -71,3 +71,12 @@ def test_a_video_is_judged_by_so_many_of_its_segments(top_k: int | None, counted
         best.append(sum(scores[:counted]) / counted)
     expected = -(math.log(best[0]) + math.log(1 - best[1])) / 2
     assert losses["bce"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mean_logit_of_all_segments_is_a_regression_on_the_mean_feature() -> None:
+    model = by_hand(LinearConfig(top_k=99, pool="logits"))
+    x = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [2.0, 1.0]]])
+    losses = model.losses(Batch(x, torch.tensor([[True], [False]])))
+    mean = [0.5 * 1 - 2 * 0.5 + 0.5, 1.0 - 2 * 0.5 + 0.5]  # logits of (.5, .5) and (1, .5)
+    bce = -(math.log(sigmoid(mean[0])) + math.log(1 - sigmoid(mean[1]))) / 2
+    assert losses["bce"].item() == pytest.approx(bce, rel=1e-6)
