@@ -18,7 +18,7 @@ from refinevad.config.training import Runtime
 from study.config.samplers import SAMPLERS
 from study.space.dimension import Scalar
 
-SOURCES = frozenset({"from_study", "from_csv", "from_optuna", "preset"})
+SOURCES = frozenset({"from_study", "from_csv", "from_optuna", "preset", "like_best_of"})
 """Keys of an entry of ``search.enqueue`` or ``search.import_trials`` that stands for others."""
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Pattern of a study's name, which names folders, also where a foreign ledger is published."""
@@ -110,7 +110,8 @@ class SearchSection(Section):
     enqueue: tuple[dict[str, Scalar], ...] = ()
     """Configurations that come first, each a mapping of hyperparameters; what one leaves out is
     drawn at random. `{from_study: NAME, top: 3}` stands for the best of another study,
-    `{from_csv: FILE}` for the rows of a table, `{preset: defaults}` for the detector's defaults."""
+    `{from_csv: FILE}` for the rows of a table, `{preset: defaults}` for the detector's defaults,
+    `{like_best_of: NAME, draws: 10}` for draws like the best tenth of a study on other data."""
     inherit: InheritedStudy | str | None = None
     """Name of a study whose trials become the first ones of this, where they fit: their settings
     are possible here, and data, objective, split and all else are the same."""

@@ -20,10 +20,11 @@ from study.config.sections import SOURCES, ImportedTrial
 from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.records import ranked
-from study.ledger.study import as_in_ledger, read_study
+from study.ledger.study import StudyView, as_in_ledger, read_study
 from study.session.inherit import inherited_study
 from study.space.dimension import Params
 from study.space.membership import contains
+from study.space.seeds import derived_seed
 
 if TYPE_CHECKING:
     from refinevad.data import Store
@@ -88,6 +89,8 @@ def _enqueued(file: StudyFile, item: Mapping[str, Any], runs: Path, say: Say) ->
         fields = {**type(file.model).model_fields, **type(file.train).model_fields}
         settings = {name: fields[name].get_default() for name in file.space if name in fields}
         return _fitting(file, [("preset defaults", settings, None)], say, whole=False)
+    if "like_best_of" in item:
+        return _like_best(file, item, runs, say)
     if "from_study" in item:
         _require_keys(item, {"from_study", "top"})
         top = item.get("top", 1)
@@ -97,6 +100,32 @@ def _enqueued(file: StudyFile, item: Mapping[str, Any], runs: Path, say: Say) ->
         return _fitting(file, found, say)
     _require_keys(item, {"from_csv"})
     return _fitting(file, list(_of_csv(file, Path(str(item["from_csv"])))), say, whole=False)
+
+
+def _like_best(file: StudyFile, item: Mapping[str, Any], runs: Path, say: Say) -> list[Params]:
+    """Draws from the marginals of another study's best tenth."""
+    from study.analysis.prior import draws, informative
+
+    _require_keys(item, {"like_best_of", "draws"})
+    count = item.get("draws", 10)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise InputError(f"search.enqueue: draws is {count!r}; expected a whole number from 1")
+    view = _view(str(item["like_best_of"]), runs)
+    evenly = view.file.search.evenly(len(view.records))
+    seed = derived_seed(file.study.seed, 0, f"like best of {view.meta.uid}")
+    marginals = informative(view.compared, view.file.distributions(), evenly, seed)
+    used = [name for name in marginals if name in file.space]
+    if not used:
+        raise InputError(
+            f"search.enqueue: in no hyperparameter of this study do the best trials of {view.name} "
+            "differ from its others, as far as its space-filling trials can tell; leave it out"
+        )
+    say(f"{count} configurations are drawn like the best of {view.name} in {', '.join(used)}")
+    found = draws(marginals, file.distributions(), 20 * count, seed)
+    fits = [params for params in found if file.accepts(params)][:count]
+    if len(fits) < count:
+        raise InputError("search.enqueue: hardly any draw fulfils the constraints")
+    return fits
 
 
 def _imported(
@@ -168,14 +197,18 @@ def _fitting(file: StudyFile, found: Sequence[Found], say: Say, whole: bool = Tr
 
 def _of_study(name: str, runs: Path) -> Iterator[Found]:
     """Every trial of a study that has a result, the best first."""
-    folder = runs / name
-    if not (folder / JOURNAL).is_file() and (Path(name) / JOURNAL).is_file():
-        folder = Path(name)
-    view = read_study(folder)
+    view = _view(name, runs)
     for record in ranked(view.compared):
         config = view.file.trial_config(record.params)
         settings = config.model.model_dump() | config.train.model_dump() | record.params
         yield f"trial {record.number} of {view.name}", settings, record.objective
+
+
+def _view(name: str, runs: Path) -> StudyView:
+    folder = runs / name
+    if not (folder / JOURNAL).is_file() and (Path(name) / JOURNAL).is_file():
+        folder = Path(name)
+    return read_study(folder)
 
 
 def _of_csv(file: StudyFile, path: Path) -> Iterator[Found]:

@@ -342,6 +342,32 @@ def test_the_sampler_learns_from_imported_trials_before_the_first_of_its_own() -
     assert np.mean(proposed(-2.0)) > -3 > np.mean(proposed(-4.5))
 
 
+def test_draws_are_like_the_best_of_another_study_where_these_differ(tmp_path: Path) -> None:
+    """The made study's objective rises with lr (most) and lambda_cat; d_emb means nothing."""
+    made_study(tmp_path / "runs" / "old", 160, trials=200, space_filling=150)
+    space = {
+        "lr": {"log_uniform": [1e-6, 1e-2]}, "d_emb": {"choice": [32, 64, 128]},
+        "threshold": {"uniform": [0.0, 1.0]},
+    }  # fmt: skip
+    item = {"like_best_of": "old", "draws": 60}
+    file = study(space=space, search={"space_filling": 4, "window": 8, "enqueue": [item]})
+    said: list[str] = []
+    found = prepared(file, tiny_store(), tmp_path / "runs" / "new", said.append).search.enqueue
+    assert len(found) == 60
+    assert said[0].startswith("60 configurations are drawn like the best of old in lr")
+    from study.ledger.study import read_study
+
+    records = [r for r in read_study(tmp_path / "runs" / "old").records if r.number < 150]
+    best = sorted(records, key=lambda r: -(r.objective or 0.0))[:15]
+    span = [f([np.log10(r.params["lr"]) for r in best]) for f in (min, max)]
+    drawn = [np.log10(float(p["lr"])) for p in found]  # type: ignore[arg-type]
+    inside = [span[0] - 0.8 < value < span[1] + 0.8 for value in drawn]
+    assert all(inside)
+    assert np.ptp([float(p["threshold"]) for p in found]) > 0.8, "evenly"  # type: ignore[arg-type]
+    again = prepared(file, tiny_store(), tmp_path / "runs" / "new").search.enqueue
+    assert again == found
+
+
 def test_sources_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     def bad(words: str, **search: Any) -> None:
         with pytest.raises(InputError) as error:

@@ -59,12 +59,13 @@ def made_study(
     space: dict[str, Any] | None = None,
     seed: int = 3,
     sampler: str = "tpe",
+    space_filling: int = 40,
 ) -> Path:
     """A study of ``additive`` with ``ended`` of ``trials`` trials; returns its folder."""
     file = StudyFile.model_validate(
         {
             "study": {"name": folder.name, "trials": trials or ended, "seed": seed},
-            "search": {"space_filling": 40, "window": 16, "sampler": sampler},
+            "search": {"space_filling": space_filling, "window": 16, "sampler": sampler},
             "pruning": {},
             "data": {"synthetic": "xd-like"},
             "model": {"d_model": 64},
