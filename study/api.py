@@ -167,7 +167,7 @@ class StudyResults:
         """Objectives in the order of the trials, with the best so far."""
         from study.plots.trials import history
 
-        evenly = 0 if self.file.variants else self.file.search.space_filling
+        evenly = range(0) if self.file.variants else self.file.search.sobol
         return history(self.view.records, evenly, self.view.objective)
 
     def plot_curves(self, *, count: int = 10) -> Figure:

@@ -128,11 +128,17 @@ class SearchSection(Section):
         """Number of trials that were taken over."""
         return self.inherit.trials if isinstance(self.inherit, InheritedStudy) else 0
 
+    @property
+    def sobol(self) -> range:
+        """Numbers of the space-filling trials."""
+        first = self.inherited + len(self.enqueue)
+        return range(first, first + self.space_filling)
+
     def evenly(self, trials: int) -> range:
         """Numbers of the trials that cover the space evenly, whatever their results."""
-        first = self.inherited + len(self.enqueue)
         learns = SAMPLERS[self.sampler].learns
-        return range(first, first + self.space_filling if learns else max(first, trials))
+        first = self.sobol.start
+        return self.sobol if learns else range(first, max(first, trials))
 
 
 class PruningSection(Section):

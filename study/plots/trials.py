@@ -74,7 +74,7 @@ def _draw_best(axes: Axes, scale: Scale, x: Floats, y: Floats) -> None:
     axes.stairs(tops, edges, baseline=None, **style)
 
 
-def history(records: Sequence[TrialRecord], space_filling: int, objective: str) -> Figure:
+def history(records: Sequence[TrialRecord], space_filling: range, objective: str) -> Figure:
     """Every trial's objective in order, and the best so far; the space-filling part is shaded."""
     used = _with_result(records)
     y = np.array([r.objective for r in used], dtype=float)
@@ -82,9 +82,9 @@ def history(records: Sequence[TrialRecord], space_filling: int, objective: str) 
     with styled():
         picture = figure(9, 3.6)
         axes = picture.subplots()
-        shaded = min(space_filling, 1 + max((r.number for r in records), default=-1))
-        if shaded:
-            axes.axvspan(-0.5, shaded - 0.5, color=SHADE, label="space-filling")
+        end = min(space_filling.stop, 1 + max((r.number for r in records), default=-1))
+        if end > space_filling.start:
+            axes.axvspan(space_filling.start - 0.5, end - 0.5, color=SHADE, label="space-filling")
         for label, chosen, style in (
             ("complete", [r for r in used if r.state == "COMPLETE" and not r.diverged], "."),
             ("pruned", [r for r in used if r.state == "PRUNED" and not r.diverged], "x"),

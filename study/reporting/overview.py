@@ -17,7 +17,7 @@ from study.analysis.test_videos import (
     read_test_videos,
 )
 from study.config.samplers import SAMPLERS
-from study.config.sections import PruningSection
+from study.config.sections import PruningSection, SearchSection
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import (
     best,
@@ -87,8 +87,7 @@ def facts(view: StudyView) -> dict[str, str]:
         "objective": f"{view.objective} {view.of_epochs}, {SPLITS[meta.split]}",
         "trials": f"{len(ended)} of {meta.trials} have ended: {counted}"
         + (f"; {waiting} remaining" if waiting > 0 else ""),
-        "search": f"{search.space_filling} space-filling (Sobol), then "
-        f"{SAMPLERS[search.sampler].title}, window {search.window}"
+        "search": _search(search)
         if not file.variants
         else f"none: {len(file.variants)} variants, {file.seeds} seeds each",
         "pruning": "none" if pruning is None else _pruning(pruning),
@@ -206,13 +205,19 @@ def history_card(view: StudyView) -> Card | None:
     if winner is None:
         return None
     number, total = winner.number, len(view.ended)
-    evenly = view.file.search.space_filling
-    sampler = SAMPLERS[view.file.search.sampler].title
-    where = "in the space-filling part" if number < evenly else f"by {sampler}"
+    search = view.file.search
+    if number < search.inherited:
+        where = f"in {winner.inherited}, which was taken over"
+    elif number < search.sobol.start:
+        where = "among the enqueued configurations"
+    elif number in search.sobol:
+        where = "in the space-filling part"
+    else:
+        where = f"by {SAMPLERS[search.sampler].title}"
     return Card(
         "The search",
         f"The best trial was number {number} of {total}, found {where}.",
-        picture=history(view.records, evenly, view.objective),
+        picture=history(view.records, search.sobol, view.objective),
         caption=f"Objective of every trial in order, and the best so far. {view.caption()}.",
     )
 
@@ -294,6 +299,16 @@ def _some(numbers: list[int]) -> str:
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _search(search: SearchSection) -> str:
+    first = [f"{search.inherited} taken over"] if search.inherited else []
+    first += [f"{len(search.enqueue)} enqueued"] if search.enqueue else []
+    first.append(f"{search.space_filling} space-filling (Sobol)")
+    knows = len(search.import_trials)
+    imported = f", with {knows} imported trials" if knows else ""
+    title = SAMPLERS[search.sampler].title
+    return f"{', '.join(first)}, then {title}{imported}, window {search.window}"
 
 
 def _pruning(pruning: PruningSection) -> str:

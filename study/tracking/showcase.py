@@ -105,7 +105,7 @@ def log_pictures(client: MlflowClient, run_id: str, folder: Path) -> None:
     if any(r.curve for r in used):
         pictures["learning_curves"] = learning_curves(view.records, view.objective)
     if not view.file.variants:
-        filling = view.file.search.space_filling
+        filling = view.file.search.sobol
         pictures["history"] = history(view.records, filling, view.objective)
         if len(used) > 1 and view.encoder.scales:
             pictures["parallel"] = parallel(view.records, view.encoder, view.objective)

@@ -147,7 +147,7 @@ def test_the_grey_band_ends_with_the_trials_there_are() -> None:
         TrialRecord(n, f"s/u/{n}", {}, seed=1, state="RUNNING").with_result(complete(n, 0.5))
         for n in range(6)
     ]
-    for space_filling, right in ((300, 5.5), (4, 3.5)):
+    for space_filling, right in ((range(300), 5.5), (range(4), 3.5), (range(2, 4), 3.5)):
         picture = history(records, space_filling, "ap on val")
         (axes,) = picture.axes
         band = next(p for p in axes.patches if p.get_label() == "space-filling")
