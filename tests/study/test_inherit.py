@@ -15,14 +15,14 @@ from study.ledger.study import read_study
 from study.session.inherit import fitting
 from study.verification.search import check_search
 from study.verification.training import sample_trials
-from tests.support.workspace import SMALL_STUDY
+from tests.support.small_data import study_text
 
 
-def content(**changes: Any) -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load(SMALL_STUDY)
+def content(root: Path, **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(study_text(root))
     for key, value in changes.items():
-        data[key] = value if key in ("space", "pruning") else data[key] | value
-    return data
+        found[key] = value if key in ("space", "pruning") else found[key] | value
+    return found
 
 
 WIDE = {
@@ -34,21 +34,23 @@ WIDE = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, stores: Path, data: Path) -> Path:
     folder = tmp_path_factory.mktemp("inherit") / "runs"
-    study.run_study(content(study={"trials": 6}), runs=folder, stores=stores, quiet=True)
+    study.run_study(content(data, study={"trials": 6}), runs=folder, stores=stores, quiet=True)
+    (folder / "data").symlink_to(data)
     return folder
 
 
-def wide(**changes: Any) -> dict[str, Any]:
+def wide(root: Path, **changes: Any) -> dict[str, Any]:
     changes.setdefault("study", {})
     changes["study"] = {"name": "wide", "trials": 10} | changes["study"]
     changes["search"] = {"inherit": "small"} | changes.get("search", {})
-    return content(space=WIDE, **changes)
+    return content(root, space=WIDE, **changes)
 
 
 def run(runs: Path, stores: Path, **changes: Any) -> study.StudyResults:
-    return study.run_study(wide(**changes), runs=runs, stores=stores, quiet=True)
+    root = (runs / "data").resolve()
+    return study.run_study(wide(root, **changes), runs=runs, stores=stores, quiet=True)
 
 
 def test_trials_that_fit_are_the_first_ones_and_the_same(runs: Path, stores: Path) -> None:
@@ -131,7 +133,7 @@ def test_what_is_said_to_be_taken_over_and_is_not_is_named(runs: Path, stores: P
         ({"study": {"seed": 8}}, "(data.split_seed: 7 gives its splits)"),
         ({"study": {"trials": 3}}, "which count; give more than"),
         ({"train": {"batch_size": 8}}, "none of the 6 trials of small fits this study"),
-        ({"data": {"synthetic": "xd-like"}}, "the data (fingerprint)"),
+        ({"data": {"val_fraction": 0.3}}, "small differs in data"),
     ],
 )
 def test_studies_that_cannot_take_over(
