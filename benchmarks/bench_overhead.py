@@ -20,6 +20,7 @@ from pathlib import Path
 from common import publish
 from rich.console import Console
 
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.training.results import EpochRecord, RunResult
 from study.backend.cluster import start_ray, stop_ray
 from study.backend.interrupt import Interrupt
@@ -70,6 +71,7 @@ class NothingRun:
             model_state=None,
             hardware={"device": "cpu"},
             selection="validation",
+            model=RefineVADConfig(),
         )
 
 

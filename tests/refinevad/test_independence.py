@@ -15,7 +15,7 @@ from tests.support.small_data import DATA
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = (
-    *("ray", "optuna", "mlflow", "pandas", "scipy", "pyarrow", "psutil", "jinja2"),
+    *("ray", "optuna", "mlflow", "pandas", "scipy", "pyarrow", "psutil", "jinja2", "cmaes"),
     "threadpoolctl",
 )
 """What the extra ``study`` installs, as it is imported."""

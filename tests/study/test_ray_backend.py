@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from refinevad.data.store import DamagedStore
+from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.training.results import EpochRecord, RunResult
 from study.backend.cluster import start_ray, stop_ray
 from study.backend.interrupt import Interrupt
@@ -77,6 +78,7 @@ class QuickRun:
             model_state=None,
             hardware={"process": str(os.getpid())},
             selection="validation",
+            model=RefineVADConfig(),
         )
 
 
