@@ -375,6 +375,8 @@ def _draw(curves: dict[tuple[str, int], list[list[float]]], name: str) -> None:
     from study.plots.style import DASHES, LINES, figure, save, styled
 
     counts = sorted({workers for _, workers in curves})
+    late = [np.mean(rows, axis=0)[15] for rows in curves.values()]
+    ylim = 2 * max(late)  # what is before the first whole trials is above this view
     with styled():
         picture = figure(3.4 * len(counts) + 0.6, 4.2)
         axes = picture.subplots(1, len(counts), sharey=True, squeeze=False)[0]
@@ -393,11 +395,15 @@ def _draw(curves: dict[tuple[str, int], list[list[float]]], name: str) -> None:
                 panel.fill_between(grid, mean - half, mean + half, color=colour, alpha=0.1)
             panel.set_title(f"{workers} worker{'s' if workers > 1 else ''}")
             panel.set_xlabel("share of the time")
-            panel.set_yscale("log")
         axes[0].set_ylabel("regret of the best whole trial")
         handles, labels = axes[0].get_legend_handles_labels()
-        picture.legend(handles, labels, loc="outside lower center", ncols=3)
-    save(picture, RESULTS / f"quality_{name}", "Regret, mean of 30 repeats with 95% intervals")
+        axes[0].set_ylim(0, ylim)
+        picture.legend(handles, labels, loc="outside upper left", ncols=3)
+    repeats = len(next(iter(curves.values())))
+    caption = (
+        f"Means of {repeats} repeats with 95% intervals, on a function made of recorded curves."
+    )
+    save(picture, RESULTS / f"quality_{name}", caption)
 
 
 if __name__ == "__main__":
