@@ -28,7 +28,7 @@ from study.space.seeds import derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-ATTEMPTS = 100
+ATTEMPTS = 20
 """Proposals of the sampler for one trial, before random draws take its place."""
 DRAWS = 10_000
 """Random draws for one trial, before the constraints are said to leave nothing."""

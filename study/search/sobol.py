@@ -16,7 +16,7 @@ from study.space.membership import internal_values
 from study.space.quantiles import at_quantile
 from study.space.seeds import derived_seed
 
-MOST_POINTS = 2**17
+MOST_POINTS = 2**14
 """Points that are tried before constraints are said to leave nothing."""
 Points = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -85,7 +85,10 @@ def test_codes_of_steps_come_back() -> None:
     assert Scale("x", Dimension(int=(4, 400, 4)).distribution()).values is None, "100 are many"
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsgaii", "sobol"])
+@pytest.mark.parametrize(
+    "sampler",
+    ["tpe", "random", pytest.param("gp", marks=pytest.mark.slow), "cmaes", "nsgaii", "sobol"],
+)
 def test_every_sampler_keeps_to_the_steps_and_the_constraints(sampler: str) -> None:
     file = study(
         space=SPACE,
