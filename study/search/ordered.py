@@ -130,18 +130,20 @@ class OrderedSearch:
         """An enqueued configuration, the rest of which is drawn."""
         if own.keys() == self._distributions.keys():
             return {name: own[name] for name in self._distributions}
-        draws = RandomDraws(self._distributions)
-        return self._accepted(
-            number, "enqueued", lambda seed: draws.propose(seed=seed, startup=0) | own
-        )
+        return self._accepted(number, "enqueued", lambda seed: self._drawn(seed) | own, own)
 
-    def _accepted(self, number: int, purpose: str, propose: Callable[[int], Params]) -> Params:
-        """The first proposal that fulfils the constraints; random draws once many did not."""
-        draws = RandomDraws(self._distributions)
+    def _drawn(self, seed: int) -> Params:
+        return RandomDraws(self._distributions).propose(seed=seed, startup=0)
+
+    def _accepted(
+        self, number: int, purpose: str, propose: Callable[[int], Params], own: Params | None = None
+    ) -> Params:
+        """The first proposal that fulfils the constraints; random draws, with what the user gave in
+        ``own``, once many did not."""
         for attempt in range(ATTEMPTS + DRAWS):
             again = f"{purpose} {attempt}" if attempt else purpose
             seed = derived_seed(self._seed, number, again)
-            params = propose(seed) if attempt < ATTEMPTS else draws.propose(seed=seed, startup=0)
+            params = propose(seed) if attempt < ATTEMPTS else self._drawn(seed) | (own or {})
             params = {name: on_steps(d, params[name]) for name, d in self._distributions.items()}
             if self._accepts is None or self._accepts(params):
                 return params

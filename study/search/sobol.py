@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from scipy.stats import qmc
 
-from refinevad.errors import Stopped
+from refinevad.errors import InputError
 from study.space.dimension import Params
 from study.space.membership import internal_values
 from study.space.quantiles import at_quantile
@@ -59,7 +59,7 @@ class AcceptedPoints:
         """The first ``count`` of them.
 
         Raises:
-            Stopped: Hardly any point fulfils the constraints.
+            InputError: Hardly any point fulfils the constraints.
         """
         points = max(1, count)
         while True:
@@ -74,9 +74,9 @@ class AcceptedPoints:
             points *= 2
 
 
-def nothing_fits(tried: int) -> Stopped:
+def nothing_fits(tried: int) -> InputError:
     """The error where constraints leave nothing to propose."""
-    return Stopped(
+    return InputError(
         f"hardly any of {tried} configurations fulfils the constraints of the study file; loosen "
         "`constraints`, or narrow the space to what they allow"
     )

@@ -53,8 +53,8 @@ def score_model(path: Path, store: Store, *, variant: str, replicate: int) -> Sc
     scores, logits, probs = [], [], []
     with scoring_mode(model):
         for part in torch.split(features.reshape(count * crops, length, width), _BATCH):
-            output = model.outputs(part.float())
-            scores.append(output.scores)
+            output = model.outputs(model.normalised(part.float()))
+            scores.append(model.smoothing(output.scores))
             logits.append(output.category_logits.float())
             probs.append(output.category_probs.float())
     segments = torch.cat(scores).view(count, crops, length).mean(1).numpy()

@@ -140,3 +140,34 @@ def test_mistakes_are_named(made: tuple[Workspace, str]) -> None:
     missing = paper(workspace, "ablation", "--from-study", "nowhere")
     assert missing.returncode == 2
     assert "no study here" in missing.stderr
+
+
+def test_tables_score_a_checkpoint_as_the_detector_predicts(tmp_path: Path) -> None:
+    """Features normalised before, scores smoothed after."""
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    import torch
+
+    from refinevad.data.device import as_tensor
+    from refinevad.evaluation.scores import score_segments
+    from refinevad.models import checkpoint
+    from refinevad.models.refinevad.config import RefineVADConfig
+    from refinevad.models.refinevad.model import RefineVAD
+    from refinevad.testing.tiny_store import tiny_store
+    from study.tables.test_scores import score_model
+    from tests.support.detectors import task
+
+    store: Any = tiny_store()
+    config = RefineVADConfig(
+        d_model=16, d_proj=8, d_emb=8, encoder_feedforward=16, shift_groups=4,
+        normalise="l2", smooth_segments=3, video_share=0.25,
+    )  # fmt: skip
+    model = RefineVAD(config, task(store.widths, 3)).eval()
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(
+        path, model.state_dict(), model=config, categories=store.categories, widths=store.widths
+    )
+    found = score_model(path, cast(Any, SimpleNamespace(**vars(store))), variant="a", replicate=0)
+    expected = score_segments(model, as_tensor(store.test.segments)).scores
+    torch.testing.assert_close(torch.from_numpy(found.segments), torch.from_numpy(expected))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from refinevad.errors import InputError, Stopped
+from refinevad.errors import InputError
 from refinevad.testing.tiny_store import tiny_store
 from study.config.load import study_of
 from study.config.sections import ImportedTrial
@@ -193,7 +193,7 @@ def test_constraints_that_cannot_be() -> None:
         constraints=["injection + 1 > d_proj"],
     )
     refused("is not allowed", space=SPACE, constraints=["d_proj.real > 3"])
-    with pytest.raises(Stopped, match="hardly any of"):
+    with pytest.raises(InputError, match="hardly any of"):
         first_proposals(study(space=SPACE, constraints=["d_proj > 99"]), 3)
 
 
@@ -237,6 +237,19 @@ def test_enqueued_configurations_come_first_and_the_rest_is_drawn(tmp_path: Path
     assert drawn[1:] == first_proposals(without, 4), "the space-filling trials are the same"
     assert file.search.evenly(10) == range(1, 5)
     assert file.hash("f") != without.hash("f")
+
+
+def test_what_is_enqueued_is_kept_however_rarely_the_rest_fits() -> None:
+    """One draw in 128 fulfils the constraint: more than the sampler's attempts."""
+    own = {"d_proj": 4}
+    file = study(
+        space=SPACE,
+        search={"space_filling": 1, "window": 8, "enqueue": [own] * 8},
+        constraints=["d_emb == 16 and injection == 'none' and lr < 0.0001 or d_proj > 4"],
+    )
+    for params in first_proposals(file, 8):
+        assert params["d_proj"] == 4
+        assert (params["d_emb"], params["injection"]) == (16, "none")
 
 
 def test_enqueued_configurations_that_cannot_be() -> None:
