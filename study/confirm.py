@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refinevad.data import Store
     from study.ledger.records import TrialRecord
     from study.ledger.study import StudyView
+    from study.space.dimension import Params
 
 
 def main(argv: list[str]) -> int:
@@ -55,8 +56,9 @@ def main(argv: list[str]) -> int:
         folder / "study.yaml",
         [*overrides, *args.set],
         name=args.name or f"{view.name}_confirm",
-        variants={name_of(r.number): view.file.active(r.params) for r in chosen},
+        variants={name_of(r.number): _without_seed(view.file.active(r.params)) for r in chosen},
         seeds=args.seeds,
+        own_seeds=True,
     )
     store = prepare(file.data, args.stores)
     if store.fingerprint != view.meta.fingerprint:
@@ -77,6 +79,10 @@ def _distinct(view: StudyView, records: list[TrialRecord]) -> list[TrialRecord]:
     for record in records:
         found.setdefault(repr(sorted(view.file.active(record.params).items())), record)
     return list(found.values())
+
+
+def _without_seed(params: Params) -> Params:
+    return {name: value for name, value in params.items() if name != "seed"}
 
 
 def _new_splits(view: StudyView) -> int:

@@ -181,3 +181,25 @@ class Judge:
         held_out = torch.from_numpy(self.held_out).to(self.runtime.device)
         features = self.features.index_select(0, held_out)
         return effect_metrics(model, features, self.store.train.labels[self.held_out])
+
+
+def judges(
+    store: Store,
+    config: Config,
+    *,
+    split_seed: int,
+    objective: ObjectiveConfig,
+    runtime: Resolved,
+) -> list[Judge]:
+    """One judge for every fold of the objective; arguments and errors as of :class:`Judge`."""
+    return [
+        Judge(
+            store,
+            config,
+            split_seed=split_seed,
+            objective=objective,
+            runtime=runtime,
+            fold=fold,
+        )
+        for fold in range(objective.folds)
+    ]

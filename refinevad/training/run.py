@@ -19,7 +19,7 @@ from refinevad.models.base import Detector
 from refinevad.run_config import Config
 from refinevad.training.fit import FitRun
 from refinevad.training.fold import Fold, State, mean_metrics
-from refinevad.training.judge import Judge
+from refinevad.training.judge import Judge, judges
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
 from refinevad.training.smoothing import choose_smoothing
@@ -68,21 +68,12 @@ class TrainingRun:
         self._warmup_epochs = warmup_epochs
         self._runtime = resolve_runtime(runtime)
         self._runtime.apply()
+        own = judges(
+            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
+        )
         self._folds = [
-            Fold(
-                config,
-                Judge(
-                    store,
-                    config,
-                    split_seed=split_seed,
-                    objective=objective,
-                    runtime=self._runtime,
-                    fold=fold,
-                ),
-                seed=seed + fold,
-                frozen_from=frozen_from,
-            )
-            for fold in range(objective.folds)
+            Fold(config, judge, seed=seed + fold, frozen_from=frozen_from)
+            for fold, judge in enumerate(own)
         ]
         self._records: list[EpochRecord] = []
         self._selected_epoch = 0

@@ -10,7 +10,7 @@ from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.errors import InputError
 from refinevad.run_config import Config
 from refinevad.training.fold import mean_metrics
-from refinevad.training.judge import Judge
+from refinevad.training.judge import judges
 from refinevad.training.results import EpochRecord, RunResult
 from refinevad.training.runtime import resolve_runtime
 from refinevad.training.smoothing import Chosen
@@ -49,17 +49,9 @@ class SingleEpochRun(ABC):
         self._runtime.apply()
         self._config = config
         self._objective = objective
-        self._judges = [
-            Judge(
-                store,
-                config,
-                split_seed=split_seed,
-                objective=objective,
-                runtime=self._runtime,
-                fold=fold,
-            )
-            for fold in range(objective.folds)
-        ]
+        self._judges = judges(
+            store, config, split_seed=split_seed, objective=objective, runtime=self._runtime
+        )
         self._record: EpochRecord | None = None
 
     @abstractmethod

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from refinevad.cli import SHORT_NAMES
 from refinevad.files import write_whole
 from study.analysis.estimate import Estimate
 from study.analysis.paired import OBJECTIVE, t_interval, values_of, variant_results
 from study.ledger.records import TrialRecord
 
 FILE = "confirmed.json"
-METRICS = {"selected/test/auc": "test AUC", "selected/test/ano_auc": "AnoAUC",
-           "selected/test/ap": "test AP"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,9 @@ def confirmation(
     """
     names = [name_of(trial) for trial in searched]
     results = variant_results(values_of(records, names, OBJECTIVE), names[0])
-    tests = {title: values_of(records, names, key) for key, title in METRICS.items()}
+    tests = {
+        title: values_of(records, names, f"selected/{key}") for key, title in SHORT_NAMES.items()
+    }
     rows = [
         Confirmed(
             trial,

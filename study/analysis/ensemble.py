@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from refinevad.cli import SHORT_NAMES
 from refinevad.evaluation.scores import Length, score_test
 from refinevad.evaluation.splits import test_metrics
 from refinevad.models.checkpoint import load
 
 if TYPE_CHECKING:
     from refinevad.data import Store
-
-METRICS = {"test/auc": "AUC", "test/ano_auc": "AnoAUC", "test/ap": "AP"}
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class Ensemble:
         """The gain and its cost."""
         cells = ", ".join(
             f"{title} {self.together[key]:.4f} (its members on average {self.alone[key]:.4f})"
-            for key, title in METRICS.items()
+            for key, title in SHORT_NAMES.items()
             if key in self.together
         )
         return (
-            f"The mean score of its {self.members} models on the test videos has {cells}; scoring "
+            f"The mean score of its {self.members} models has {cells}; scoring "
             f"costs {self.members} times as much."
         )
 
@@ -60,5 +59,5 @@ def ensemble_of(paths: Sequence[Path], store: Store, *, length: Length) -> Ensem
     return Ensemble(
         len(paths),
         test_metrics(mean, store),
-        {key: float(np.mean([row[key] for row in own])) for key in METRICS if key in own[0]},
+        {key: float(np.mean([row[key] for row in own])) for key in SHORT_NAMES if key in own[0]},
     )

@@ -234,3 +234,13 @@ def described(found: TestVideos | None) -> list[str]:
         for name, row in found.baselines.items()
         if name in texts
     ]
+
+
+def of_first_fold(folds: int) -> str:
+    """A sentence where a trial's metrics are means over folds, and its checkpoint is of one."""
+    if folds == 1:
+        return ""
+    return (
+        f"Metrics of a trial are means over its {folds} folds; its checkpoint, which is set beside "
+        "the baselines with intervals, is of the first fold."
+    )

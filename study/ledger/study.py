@@ -138,6 +138,18 @@ def read_study(folder: Path) -> StudyView:
     return StudyView(folder, meta, recorded_file(meta, folder), records)
 
 
+def read_named(name: str, runs: Path) -> StudyView:
+    """Reads a study that another one names: by its name in ``runs``, or by its folder.
+
+    Raises:
+        InputError: There is no such study, or its ledger cannot be read.
+    """
+    folder = runs / name
+    if not (folder / JOURNAL).is_file() and (Path(name) / JOURNAL).is_file():
+        folder = Path(name)
+    return read_study(folder)
+
+
 def read(folder: Path) -> tuple[Snapshot, StudyMeta, list[TrialRecord]]:
     """A study's ledger at one moment.
 

@@ -14,6 +14,7 @@ from study.analysis.test_videos import (
     beside_baselines,
     described,
     is_above_all,
+    of_first_fold,
     read_test_videos,
 )
 from study.config.samplers import SAMPLERS
@@ -192,6 +193,7 @@ def test_card(view: StudyView) -> Card | None:
                 "gives all its frames one score. "
                 f"Epoch {winner.selected_epoch} was {SPLITS[view.meta.split]}.",
                 *described(on_test),
+                *([folds] if (folds := of_first_fold(view.file.objective.folds)) else []),
                 *([_PAPERS_OWN] if paper else []),
                 *(f"{sentence}." for sentence in monitored if sentence),
             ]

@@ -20,7 +20,7 @@ from study.analysis.paired import (
     variant_results,
     with_test_videos,
 )
-from study.analysis.test_videos import beside_baselines, read_test_videos
+from study.analysis.test_videos import beside_baselines, of_first_fold, read_test_videos
 from study.config.variants import VARIANT
 from study.ledger.records import digest
 from study.ledger.study import StudyView
@@ -97,7 +97,8 @@ def variants_card(
         if key != head and any(result.apart for result in results[key])
     ]
     own = [record for record in view.ended if record.params.get(VARIANT) in variants]
-    further = [*others, *beside_baselines(on_test), note, inactive_core(own)]
+    folds = of_first_fold(view.file.objective.folds)
+    further = [*others, *beside_baselines(on_test), folds, note, inactive_core(own)]
     return Card(
         title,
         text,

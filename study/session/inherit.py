@@ -14,9 +14,8 @@ from refinevad.errors import InputError
 from refinevad.files import write_whole
 from study.config.sections import InheritedStudy
 from study.config.study_file import StudyFile
-from study.ledger.journal import JOURNAL
 from study.ledger.records import TrialRecord, TrialResult, digest
-from study.ledger.study import StudyView, read_study
+from study.ledger.study import StudyView, read_named
 from study.space.dimension import Params
 from study.space.membership import contains
 from study.trials.checkpoints import checkpoint_path
@@ -125,10 +124,7 @@ def fitting(file: StudyFile, view: StudyView) -> list[tuple[TrialRecord, Params]
 
 
 def _view(name: str, runs: Path) -> StudyView:
-    folder = runs / name
-    if not (folder / JOURNAL).is_file() and (Path(name) / JOURNAL).is_file():
-        folder = Path(name)
-    view = read_study(folder)
+    view = read_named(name, runs)
     if view.file.variants:
         raise InputError(f"search.inherit: {view.name} compares variants; name a search")
     return view

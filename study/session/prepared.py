@@ -18,9 +18,8 @@ from refinevad.errors import InputError
 from refinevad.training.judge import with_epochs
 from study.config.sections import SOURCES, ImportedTrial
 from study.config.study_file import StudyFile
-from study.ledger.journal import JOURNAL
 from study.ledger.records import ranked
-from study.ledger.study import StudyView, as_in_ledger, read_study
+from study.ledger.study import as_in_ledger, read_named
 from study.session.inherit import inherited_study
 from study.space.dimension import Params
 from study.space.membership import contains
@@ -110,7 +109,7 @@ def _like_best(file: StudyFile, item: Mapping[str, Any], runs: Path, say: Say) -
     count = item.get("draws", 10)
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise InputError(f"search.enqueue: draws is {count!r}; expected a whole number from 1")
-    view = _view(str(item["like_best_of"]), runs)
+    view = read_named(str(item["like_best_of"]), runs)
     evenly = view.file.search.evenly(len(view.records))
     seed = derived_seed(file.study.seed, 0, f"like best of {view.meta.uid}")
     marginals = informative(view.compared, view.file.distributions(), evenly, seed)
@@ -197,18 +196,11 @@ def _fitting(file: StudyFile, found: Sequence[Found], say: Say, whole: bool = Tr
 
 def _of_study(name: str, runs: Path) -> Iterator[Found]:
     """Every trial of a study that has a result, the best first."""
-    view = _view(name, runs)
+    view = read_named(name, runs)
     for record in ranked(view.compared):
         config = view.file.trial_config(record.params)
         settings = config.model.model_dump() | config.train.model_dump() | record.params
         yield f"trial {record.number} of {view.name}", settings, record.objective
-
-
-def _view(name: str, runs: Path) -> StudyView:
-    folder = runs / name
-    if not (folder / JOURNAL).is_file() and (Path(name) / JOURNAL).is_file():
-        folder = Path(name)
-    return read_study(folder)
 
 
 def _of_csv(file: StudyFile, path: Path) -> Iterator[Found]:

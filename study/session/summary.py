@@ -22,7 +22,7 @@ from study.analysis.paired import (
     variant_results,
     with_test_videos,
 )
-from study.analysis.test_videos import TestVideos, beside_baselines
+from study.analysis.test_videos import TestVideos, beside_baselines, of_first_fold
 from study.config.variants import VARIANT
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import (
@@ -152,7 +152,7 @@ def _print_variants(
             said.append(sentence)
     if baselines:
         said.append("video-label baseline: a scorer that knows only whether a video is abnormal")
-    said += beside_baselines(on_test)
+    said += _with_folds(meta, beside_baselines(on_test))
     if note := inactive_core(in_order):
         said.append(note)
     for sentence in said:
@@ -187,10 +187,17 @@ def _print_metrics(
             "whether a video is abnormal"
         )
         console.print(note, style="dim")
-    for sentence in beside_baselines(on_test):
+    for sentence in _with_folds(meta, beside_baselines(on_test)):
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     selected = selected_metrics(winner)
     if text := core_sentence(selected):
         console.print(f"{text} (held-out videos)" if meta.split == "val" else text, style="dim")
     for warning in warnings_of(selected):
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _with_folds(meta: StudyMeta, sentences: list[str]) -> list[str]:
+    """Sentences on the test videos, with what they are of where a trial has folds."""
+    folds = (meta.config.get("objective") or {}).get("folds", 1)
+    note = of_first_fold(folds)
+    return [*sentences, note] if note else sentences

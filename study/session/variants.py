@@ -37,6 +37,7 @@ def comparison_study(
     seeds: int,
     like: StudyView | None = None,
     source: SourceSection | None = None,
+    own_seeds: bool = False,
 ) -> StudyFile:
     """A comparison study on the data of a study file.
 
@@ -48,6 +49,8 @@ def comparison_study(
         seeds: Number of seeds of each variant.
         like: A study whose best trial gives all of ``model`` and ``train``.
         source: Checkpoints for variants that start from another data set.
+        own_seeds: Takes a training seed that the file fixes for all trials out of it; else one is
+            refused.
 
     Raises:
         InputError: The file, an override or a variant is wrong, or ``like`` has no result.
@@ -57,6 +60,9 @@ def comparison_study(
         document.data.pop(section, None)
     if like is not None:
         document.data |= best_settings(like)
+    train = document.data.get("train")
+    if own_seeds and isinstance(train, dict):
+        train.pop("seed", None)
     study = document.data.get("study")
     seed = study.get("seed", 42) if isinstance(study, dict) else 42
     execution = document.data.get("execution") or {}
