@@ -10,13 +10,13 @@ from pydantic import AfterValidator, Field
 from refinevad.config.section import Fraction, Section
 
 
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError(f"found {value}, expected an odd number: as many on both sides")
+def _odd(value: int | str) -> int | str:
+    if isinstance(value, int) and value % 2 == 0:
+        raise ValueError(f"found {value}, expected an odd number, as many on both sides, or auto")
     return value
 
 
-OddWidth = Annotated[int, Field(ge=1), AfterValidator(_odd)]
+OddWidth = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], AfterValidator(_odd)]
 
 
 class DetectorConfig(Section):
@@ -31,7 +31,7 @@ class DetectorConfig(Section):
     normalise: Literal["none", "l2", "standard"] = "none"
     """Features before they enter the detector: as they are; each segment divided by its Euclidean
     norm; or each feature standardised by its mean and deviation in the training videos."""
-    smooth_segments: OddWidth | Literal["auto"] = 1
+    smooth_segments: OddWidth = 1
     """Width of a centred moving average of the logits of the scores; 1: off. At full length it
     counts snippets. `auto`: 1, 3, 5, 9 or 15, whichever is best on the held-out videos by
     `objective.metric`, chosen after training."""

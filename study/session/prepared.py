@@ -24,6 +24,7 @@ from study.session.inherit import inherited_study
 from study.space.dimension import Params
 from study.space.membership import contains
 from study.space.seeds import derived_seed
+from study.text import plain
 
 if TYPE_CHECKING:
     from refinevad.data import Store
@@ -146,14 +147,20 @@ def _imported(
         )
     valued = [entry for entry in found if entry[2] is not None]
     if not valued:
-        raise InputError(f"search.import_trials: no trial with an objective in {dict(item)}")
+        raise InputError(
+            f"search.import_trials: no trial with an objective in {plain(dict(item))}; give a table a "
+            "column `objective`"
+        )
     trials = []
     for entry in valued:
         for params in _fitting(file, [entry], say):
             assert entry[2] is not None
             trials.append(ImportedTrial(params=params, objective=entry[2]))
     if not trials:
-        raise InputError(f"search.import_trials: no trial of {dict(item)} is in this space")
+        raise InputError(
+            f"search.import_trials: no trial of {plain(dict(item))} fits this study; widen the space, or "
+            "leave it out"
+        )
     return trials
 
 

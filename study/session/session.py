@@ -96,6 +96,7 @@ def run_session(
         lambda text: _say(console, [f"note: {text}"], style="yellow"),
     )
     require_judgeable(store, file.data, file.objective, file.split_seed)
+    first_proposals(file, 1)  # where the constraints leave nothing, before anything is written
     try:
         with closing(Ledger(options.folder, study_meta(file, store))) as ledger:
             _say(console, [ledger.recovered, *changed_versions(ledger.meta)], style="yellow")

@@ -53,7 +53,11 @@ class Constraint:
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise ValueError(f"{text!r} is not an expression ({error})") from None
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise ValueError(
+                f"{text!r} is not an expression ({reason}); expected one such as "
+                "d_emb <= 2 * d_proj"
+            ) from None
         self.names: frozenset[str] = frozenset(self._checked(self._tree))
 
     def holds(self, values: Mapping[str, Any]) -> bool:

@@ -407,7 +407,7 @@ def test_sources_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     table.write_text("lr\n0.01\n")
     bad("no trial with an objective", import_trials=[{"from_csv": str(table)}])
     table.write_text("lr,objective\n0.01,0.5\n")
-    bad("no trial of", import_trials=[{"from_csv": str(table)}])
+    bad("no trial of from_csv=", import_trials=[{"from_csv": str(table)}])
 
 
 # ---- time
@@ -485,3 +485,14 @@ def test_a_study_with_every_option_is_extended_and_verified(
     assert states == {"COMPLETE", "PRUNED"}
     flags = ["--study", str(runs / "extended"), "--stores", str(stores), "--sample", "2"]
     assert verify.main(flags) == 0
+
+
+def test_constraints_that_leave_nothing_are_refused_before_anything_is_written(
+    tmp_path: Path, stores: Path, data: Path
+) -> None:
+    import study as api
+
+    content = yaml.safe_load(study_text(data)) | {"constraints": ["lr > 9"]}
+    with pytest.raises(InputError, match="hardly any of"):
+        api.run_study(content, runs=tmp_path / "runs", stores=stores, quiet=True)
+    assert not (tmp_path / "runs").exists()
