@@ -148,8 +148,8 @@ def _imported(
     valued = [entry for entry in found if entry[2] is not None]
     if not valued:
         raise InputError(
-            f"search.import_trials: no trial with an objective in {plain(dict(item))}; give a table a "
-            "column `objective`"
+            f"search.import_trials: no trial with an objective in {plain(dict(item))}; give a "
+            "table a column `objective`"
         )
     trials = []
     for entry in valued:
@@ -158,8 +158,8 @@ def _imported(
             trials.append(ImportedTrial(params=params, objective=entry[2]))
     if not trials:
         raise InputError(
-            f"search.import_trials: no trial of {plain(dict(item))} fits this study; widen the space, or "
-            "leave it out"
+            f"search.import_trials: no trial of {plain(dict(item))} fits this study; widen the "
+            "space, or leave it out"
         )
     return trials
 
