@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from study.analysis.importance import importance
+from study.analysis.study_importance import describe, importance_of
 from study.config.sections import PruningSection
 from study.config.study_file import StudyFile
 from study.ledger.records import TrialRecord, TrialResult
+from study.ledger.study import read_study
 from study.search.halving import NEVER, HalvingRule
 from study.search.proposal import ordered_search, propose, pruning_of
 from study.verification.results import check_results
 from tests.study.test_pruning import ended, failed
+from tests.support.studies import made_study
 
 EPOCHS = 9
 
@@ -229,6 +233,17 @@ def test_importances_are_those_of_the_whole_study(
         expected = next(p for p in truth.parameters if p.name == parameter.name)
         own, other = (p.shares["permutation"] for p in (parameter, expected))
         assert own.low - 0.1 <= other.value <= own.high + 0.1, parameter.name
+
+
+@pytest.mark.parametrize(("rule", "left_out"), [("halving", 6), ("percentile", 0)])
+def test_what_was_stopped_at_a_rung_is_left_out_of_importances(
+    tmp_path: Path, rule: str, left_out: int
+) -> None:
+    view = read_study(made_study(tmp_path / "s", 60, pruning={"rule": rule}))
+    assert sum(record.state == "PRUNED" for record in view.ended) == 6
+    assert len(view.compared) == 60 - left_out
+    assert importance_of(view, bootstraps=20).trials == 60 - left_out
+    assert ("stopped at a rung, left out" in describe(view)) == bool(left_out)
 
 
 def test_the_results_of_a_halved_study_are_checked_by_its_rule(halved: list[TrialRecord]) -> None:

@@ -12,6 +12,7 @@ import study
 from refinevad.errors import InputError
 from study.ledger.records import TrialRecord
 from study.ledger.study import read_study
+from study.search.proposal import pruning_of
 from study.session.inherit import fitting
 from study.verification.search import check_search
 from study.verification.training import sample_trials
@@ -67,6 +68,10 @@ def test_trials_that_fit_are_the_first_ones_and_the_same(runs: Path, stores: Pat
     assert len(own) == 10 - len(fits)
     assert all(r.inherited is None and r.ended for r in own)
     assert found.view.file.search.evenly(10) == range(len(fits), len(fits) + 4)
+    pruning = pruning_of(found.view.file)
+    assert pruning is not None
+    expected = pruning.curve(ours, len(fits), len(fits), own[0].params)
+    assert own[0].stopping_curve == expected is not None, "all that was taken over is known"
     # verified as they are: re-proposed they are not, retrained they may be
     check = check_search(found.view.file, ours, lambda done: None)
     assert check.differences == []

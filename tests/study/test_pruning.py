@@ -76,3 +76,10 @@ def test_the_curve_is_numpys_percentile_of_all_trials_bit_for_bit(percentile: fl
             best_so_far.append([*row[:4], *[row[-1]] * (4 - len(row))])
         expected = np.percentile(best_so_far, percentile, axis=0)
         assert stepwise.curve(records, number + 1) == expected.tolist()
+
+
+def test_the_curve_follows_the_rule_of_the_objective() -> None:
+    """By the last epoch: [.5 .4 .8], [.2 .6 .6] (it ended after two epochs), [.1 .3 .2]."""
+    section = PruningSection(percentile=50, warmup_epochs=0, after_trials=3)
+    found = StoppingRule(section, 3, "last").curve(RECORDS, 3)
+    assert found == pytest.approx([0.2, 0.4, 0.6])

@@ -295,3 +295,20 @@ def test_derived_seeds_differ_by_study_trial_and_purpose() -> None:
     }
     assert len(seeds) == 800
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_all_that_was_taken_over_is_known_to_the_first_trial_of_its_own() -> None:
+    """Also what lies inside the window, for it has ended long since."""
+    proposed = []
+    for sign in (1, -1):
+        searching = OrderedSearch(
+            {"x": FloatDistribution(0.0, 1.0)}, seed=1, space_filling=0, window=10, inherited=12
+        )
+        for number in range(12):
+            searching.restore({"x": number / 11})
+        for number in range(12):
+            assert not searching.ready or number > 2
+            searching.record(number, 0.5 if number < 3 else 0.5 + sign * number / 24)
+        assert searching.ready
+        proposed.append(searching.ask())
+    assert proposed[0] != proposed[1]

@@ -60,13 +60,14 @@ def made_study(
     seed: int = 3,
     sampler: str = "tpe",
     space_filling: int = 40,
+    pruning: dict[str, Any] | None = None,
 ) -> Path:
     """A study of ``additive`` with ``ended`` of ``trials`` trials; returns its folder."""
     file = StudyFile.model_validate(
         {
             "study": {"name": folder.name, "trials": trials or ended, "seed": seed},
             "search": {"space_filling": space_filling, "window": 16, "sampler": sampler},
-            "pruning": {},
+            "pruning": pruning or {},
             "data": {"synthetic": "xd-like"},
             "model": {"d_model": 64},
             "space": space or SPACE,
