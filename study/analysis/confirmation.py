@@ -131,7 +131,7 @@ def sentences(found: Confirmation, objective: str) -> list[str]:
         difference = trusted.difference
         apart = difference.low > 0
         said.append(
-            f"It is {_with(difference)} above that one"
+            f"Trial {trusted.trial} is {_with(difference)} above trial {best.trial}"
             + ("." if apart else "; more seeds would have to say whether that is real.")
         )
     return said

@@ -36,7 +36,7 @@ class Ensemble:
             if key in self.together
         )
         return (
-            f"The mean score of its {self.members} models has {cells}; scoring "
+            f"The mean score of the trusted configuration's {self.members} models has {cells}; scoring "
             f"costs {self.members} times as much."
         )
 

@@ -48,7 +48,7 @@ def test_luck_is_the_searchs_number_less_the_mean_with_its_interval() -> None:
     trust, luck, above = sentences(found, "ap on val")
     assert trust.startswith("Trial 3 is the configuration to trust: ap on val 0.8600 [")
     assert luck.startswith("The search gave its best trial, 7, 0.9000; trained again it has 0.8200")
-    assert above.startswith("It is 0.0400 [")
+    assert above.startswith("Trial 3 is 0.0400 [")
 
 
 def test_a_configuration_whose_trials_failed_is_not_trusted() -> None:
@@ -80,7 +80,7 @@ def test_the_command_trains_the_best_again_on_other_splits(workspace: Workspace)
     first = command(workspace, "study.confirm", *flags, *rest)
     assert first.returncode == 0, first.stderr
     assert "is the configuration to trust" in first.stdout
-    assert "The mean score of its 3 models" in first.stdout
+    assert "The mean score of the trusted configuration's 3 models" in first.stdout
     assert "Metrics of a trial are means over its 2 folds" in first.stdout
 
     search, again = read_study(folder), read_study(folder.with_name("small_confirm"))
