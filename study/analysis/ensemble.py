@@ -36,8 +36,8 @@ class Ensemble:
             if key in self.together
         )
         return (
-            f"The mean score of the trusted configuration's {self.members} models has {cells}; scoring "
-            f"costs {self.members} times as much."
+            f"The mean score of the trusted configuration's {self.members} models has {cells}; "
+            f"scoring costs {self.members} times as much."
         )
 
 
