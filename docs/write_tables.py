@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from refinevad.config.costs import costs_table
 from refinevad.config.layouts import layouts_table
 from study.config.samplers import samplers_table
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = {
     ROOT / "docs" / "data.md": {"layouts": layouts_table},
+    ROOT / "docs" / "search.md": {"costs": costs_table},
     ROOT / "docs" / "study.md": {"samplers": samplers_table},
 }
 """Page -> name of a table, as its marks say -> what writes it."""

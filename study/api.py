@@ -33,6 +33,7 @@ from refinevad.data import prepare
 from refinevad.errors import InputError
 from refinevad.run_config import Config
 from refinevad.training.runtime import process_settings_kept
+from study.analysis.pareto import pareto_front
 from study.backend import BackendName
 from study.config.load import load_study, study_of
 from study.config.study_file import StudyFile
@@ -124,6 +125,12 @@ class StudyResults:
     def best(self) -> TrialRecord | None:
         """The trial with the highest objective; None: no trial has a result."""
         return best(self.view.records)
+
+    @property
+    def pareto_front(self) -> list[TrialRecord]:
+        """Trials that no other one beats in both objective and cost, the cheapest first; empty
+        where the objective has no cost."""
+        return pareto_front(self.view.records)
 
     @property
     def best_config(self) -> Config:

@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     from study.reporting import overview
     from study.reporting.card import Card, read_cards
     from study.reporting.page import render
+    from study.reporting.pareto import pareto_card
     from study.reporting.variants import variants_card
     from study.tracking import tracking_address
 
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> int:
         cards = [
             overview.best_card(view),
             overview.test_card(view),
+            pareto_card(view),
             overview.history_card(view),
             *importances,
             overview.parallel_card(view),

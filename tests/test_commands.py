@@ -126,6 +126,9 @@ def test_the_schema_takes_every_shipped_file(path: Path) -> None:
         ({"model": {"name": "deepmil", "d_model": 64}}, False),
         ({"model": {"name": "no such"}}, False),
         ({"model": {"d_modl": 64}}, False),
+        ({"objective": [{"metric": "ap"}, {"cost": "flops"}]}, True),
+        ({"objective": [{"metric": "ap"}, {"cost": "flop"}]}, False),
+        ({"objective": [{"metric": "ap"}, {"price": 1}]}, False),
         ({"train": {"lambda_cat": 0.5}}, True),  # as version 0.3 had it
         ({"execution": {"trial_timeout": "30m"}}, True),
         ({"execution": {"trial_timeout": "soon"}}, False),

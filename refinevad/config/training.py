@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
-from refinevad.config.section import NonNegative, Positive, Section, Seed
+from refinevad.config.costs import COSTS
+from refinevad.config.section import KeyOf, NonNegative, Positive, Section, Seed
 
 
 class TrainConfig(Section):
@@ -75,6 +77,40 @@ class ObjectiveConfig(Section):
     """Log with every epoch what the detector reports about itself on the videos that judge it:
     held-out losses beside those of training (`val/mil`), and RefineVAD's share of videos in which
     a category reaches the threshold (`core/s_abnormal`, `core/s_normal`)."""
+    cost: Annotated[str, KeyOf(COSTS)] | None = None
+    """What a search keeps low while it keeps `metric` high: `flops`, `parameters`, `latency` or
+    `epoch_seconds`. `objective: [{metric: ap}, {cost: flops}]` says the same."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """A mapping, or the list that :meth:`_one_metric_one_cost` reads."""
+        mapping = handler(schema)
+        cost = {
+            "type": "object",
+            "properties": {"cost": {"enum": [*COSTS]}},
+            "required": ["cost"],
+            "additionalProperties": False,
+        }
+        listed = {"type": "array", "prefixItems": [mapping, cost], "minItems": 2, "maxItems": 2}
+        return {"anyOf": [mapping, listed]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_metric_one_cost(cls, values: Any) -> Any:
+        if not isinstance(values, list | tuple):
+            return values
+        if not all(isinstance(part, Mapping) for part in values):
+            raise ValueError("a list of objectives has mappings: [{metric: ap}, {cost: flops}]")
+        names = [name for part in values for name in part]
+        if len(values) != 2 or "metric" not in values[0] or list(values[1]) != ["cost"]:
+            raise ValueError(
+                "a list of objectives is one metric, then one cost: [{metric: ap}, {cost: flops}]"
+            )
+        if len(names) != len(set(names)):
+            raise ValueError("the list of objectives says cost twice")
+        return {**values[0], **values[1]}
 
     @model_validator(mode="after")
     def _frames_for_ano_auc(self) -> Self:

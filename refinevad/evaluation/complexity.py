@@ -81,10 +81,10 @@ def costs(
         ]
 
 
-def flops(module: nn.Module, x: Tensor) -> int:
-    """Operations of a forward pass, by torch's counter."""
+def flops(forward: Callable[[Tensor, None], object], x: Tensor) -> int:
+    """Operations of a forward pass, by torch's counter. ``forward``: a module, or what calls it."""
     with _unfused(), FlopCounterMode(display=False) as counter:
-        module(x, None)
+        forward(x, None)
     return int(counter.get_total_flops())
 
 

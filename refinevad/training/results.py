@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from refinevad.config.section import SNIPPET_FRAMES
@@ -57,6 +57,9 @@ class RunResult:
     """Checkpoint selection: ``validation``, or ``selected on test``."""
     model: DetectorConfig
     """The detector's section, with the numbers that the run chose in place of ``auto``."""
+    cost: Mapping[str, float] = field(default_factory=dict)
+    """``cost/<objective.cost>`` -> its value, also if diverged; empty where the objective has no
+    cost."""
 
 
 def checkpoint_facts(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from refinevad.config.epochs import chosen, so_far
 from refinevad.config.training import ObjectiveConfig, Runtime
+from refinevad.evaluation.cost import cost_of
 from refinevad.evaluation.splits import floor_metrics
 from refinevad.models.base import Detector
 from refinevad.run_config import Config
@@ -179,6 +180,17 @@ class TrainingRun:
             hardware=self._runtime.hardware(),
             selection=self.judge.selection,
             model=model,
+            cost=self._cost(),
+        )
+
+    def _cost(self) -> Mapping[str, float]:
+        if self._objective.cost is None:
+            return {}
+        return cost_of(
+            self._objective.cost,
+            self.model,
+            segments=self._config.data.segments,
+            epoch_seconds=[record.seconds for record in self._records],
         )
 
     def _load(self, states: Sequence[State]) -> None:

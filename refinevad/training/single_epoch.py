@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from refinevad.config.training import ObjectiveConfig, Runtime
 from refinevad.errors import InputError
+from refinevad.evaluation.cost import cost_of
 from refinevad.run_config import Config
 from refinevad.training.fold import mean_metrics
 from refinevad.training.judge import judges
@@ -107,4 +109,15 @@ class SingleEpochRun(ABC):
             hardware=self._runtime.hardware(),
             selection=self._judges[0].selection,
             model=chosen.config,
+            cost=self._cost(record.seconds),
+        )
+
+    def _cost(self, seconds: float) -> Mapping[str, float]:
+        if self._objective.cost is None:
+            return {}
+        return cost_of(
+            self._objective.cost,
+            self._ready(0),
+            segments=self._config.data.segments,
+            epoch_seconds=[seconds],
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
+from refinevad.config.costs import COSTS
 from refinevad.config.data import HOW_SOURCES_ARE_READ, DataConfig
 from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Section
@@ -20,6 +21,7 @@ from refinevad.errors import InputError
 from refinevad.models.refinevad.config import LOSS_FIELDS, RefineVADConfig
 from refinevad.models.registry import AnyDetectorConfig, config_class
 from refinevad.run_config import Config, losses_to_model
+from study.config.samplers import SAMPLERS
 from study.config.sections import (
     ExecutionSection,
     PruningSection,
@@ -57,6 +59,7 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("objective", "epoch", "best"),
     ("objective", "folds", 1),
     ("objective", "fold_kind", "repeated"),
+    ("objective", "cost", None),
     ("train", "ema", 0.0),
     ("pruning", "rule", "percentile"),
     (None, "constraints", []),
@@ -147,6 +150,36 @@ class StudyFile(Section):
         if self.search.sampler != SearchSection().sampler:
             raise ValueError("variants are not proposed by a sampler: remove search.sampler")
         return self
+
+    @model_validator(mode="after")
+    def _cost_and_metric(self) -> Self:
+        if self.objective.cost is None:
+            return self
+        if self.variants:
+            raise ValueError("variants are not searched: remove the objective's cost")
+        if self.pruning is not None:
+            raise ValueError(
+                "pruning stops a trial by its metric alone, and a cheap one with a lower metric "
+                "may be worth having: with a cost remove pruning"
+            )
+        if SAMPLERS[self.search.sampler].with_cost is None:
+            able = [name for name, entry in SAMPLERS.items() if entry.with_cost]
+            raise ValueError(
+                f"search.sampler {self.search.sampler} knows no cost; give one of {', '.join(able)}"
+            )
+        if self.search.import_trials:
+            raise ValueError("imported trials have no cost: remove search.import_trials")
+        return self
+
+    @property
+    def not_reproducible(self) -> str:
+        """Why the same bits do not come out again; empty where they do."""
+        if not self.execution.deterministic:
+            return "execution.deterministic is false"
+        cost = self.objective.cost
+        if cost is not None and COSTS[cost].measured:
+            return f"objective.cost {cost} is measured by a clock"
+        return ""
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution of every searched field, by name: the order of a file's lines

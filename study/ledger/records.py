@@ -107,6 +107,11 @@ class TrialRecord:
         return self.finished - self.started
 
     @property
+    def cost(self) -> float | None:
+        """What the study's objective has as its cost; None: it has none, or the trial no result."""
+        return next((v for k, v in self.metrics.items() if k.startswith("cost/")), None)
+
+    @property
     def ended(self) -> bool:
         """Whether there is a final record."""
         return self.state != "RUNNING"

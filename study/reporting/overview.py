@@ -103,10 +103,8 @@ def facts(view: StudyView) -> dict[str, str]:
     }
     if not ended:
         return found
-    if not file.execution.deterministic:
-        found["digest"] += " (not reproducible: execution.deterministic is false)"
-    elif outside := ended_by_machine(view.records):
-        found["digest"] += f" (not reproducible: {outside})"
+    if why := file.not_reproducible or ended_by_machine(view.records):
+        found["digest"] += f" (not reproducible: {why})"
     return found
 
 

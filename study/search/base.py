@@ -23,7 +23,7 @@ class Search(Protocol):
     def next_number(self) -> int: ...
     @property
     def ready(self) -> bool: ...
-    def record(self, number: int, value: float | None) -> None: ...
+    def record(self, number: int, value: float | None, cost: float | None = None) -> None: ...
     def ask(self) -> Params: ...
     def restore(self, params: Params) -> None: ...
 
@@ -51,8 +51,9 @@ class Sampler(Protocol):
     def add(self, params: Params) -> None:
         """Takes in the next trial, as running; ValueError: it is not in the space."""
 
-    def tell(self, number: int, value: float | None) -> None:
-        """Takes in a trial's value, to be maximized; None: the trial failed."""
+    def tell(self, number: int, value: float | None, cost: float | None = None) -> None:
+        """Takes in a trial's value, to be maximized; None: the trial failed. ``cost``, to be
+        minimized, is told to samplers of ``with_cost`` alone."""
 
     def propose(self, *, seed: int, startup: int) -> Params:
         """Parameters of a further trial; ``startup``: results without which it cannot learn."""

@@ -54,7 +54,7 @@ class EvolutionStrategy:
         internal_values(self._distributions, params)
         self._codes.append(self._encoder.encode([params])[0])
 
-    def tell(self, number: int, value: float | None) -> None:
+    def tell(self, number: int, value: float | None, cost: float | None = None) -> None:
         """The value of a trial, to be maximized; None: it failed, and is left out."""
         if value is not None:
             self._told.append((self._codes[number], -value))

@@ -7,8 +7,8 @@ time in proportion to the trials.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -33,6 +33,9 @@ class OptunaSampler(ABC):
         seed: The study's seed, which changes nothing: each proposal has its own.
     """
 
+    directions: ClassVar[Sequence[Literal["maximize", "minimize"]]] = ("maximize",)
+    """Of the value, and of the cost where there is one."""
+
     def __init__(self, distributions: Mapping[str, BaseDistribution], seed: int = 0) -> None:
         self._distributions = dict(distributions)
         self._trials: list[FrozenTrial | None] = []  # None: it failed
@@ -54,14 +57,16 @@ class OptunaSampler(ABC):
             )
         )
 
-    def tell(self, number: int, value: float | None) -> None:
-        """The value of a trial, to be maximized; None: it failed, and is left out from now on."""
+    def tell(self, number: int, value: float | None, cost: float | None = None) -> None:
+        """The value of a trial, to be maximized, and its cost; None: it failed, and is left out
+        from now on."""
         trial = self._trials[number]
         assert trial is not None, "a trial is told once"
         self._trials[number] = None
-        if value is not None:
+        found = [known for known in (value, cost) if known is not None]
+        if len(found) == len(self.directions):
             self._trials[number] = create_trial(
-                value=value, params=trial.params, distributions=self._distributions
+                values=found, params=trial.params, distributions=self._distributions
             )
 
     def propose(self, *, seed: int, startup: int) -> Params:
@@ -71,7 +76,7 @@ class OptunaSampler(ABC):
         searched = any(not d.single() for d in self._distributions.values())
         enough = complete >= startup and searched
         sampler = self.sampler(seed, startup) if enough else RandomSampler(seed)
-        study = optuna.create_study(sampler=sampler, direction="maximize")
+        study = optuna.create_study(sampler=sampler, directions=self.directions)
         study.add_trials(known)
         params: dict[str, Any] = study.ask(self._distributions).params
         return {name: params[name] for name in self._distributions}

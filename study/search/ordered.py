@@ -77,7 +77,7 @@ class OrderedSearch:
             self._trials.add(params)
             self._trials.tell(number, value)
         self._imported = len(imported)
-        self._results: dict[int, float | None] = {}  # not told yet
+        self._results: dict[int, tuple[float | None, float | None]] = {}  # not told yet
         self._asked = 0
         self._told = 0
 
@@ -91,9 +91,10 @@ class OrderedSearch:
         """Whether the results that the next trial needs are in."""
         return self._told > self._asked - self._window and self._asked >= self._inherited
 
-    def record(self, number: int, value: float | None) -> None:
-        """Takes a trial's objective, in any order (None: failed); the sampler is told in order."""
-        self._results[number] = value
+    def record(self, number: int, value: float | None, cost: float | None = None) -> None:
+        """Takes a trial's objective, in any order (None: failed); the sampler is told in order.
+        ``cost``: of an objective that has one."""
+        self._results[number] = value, cost
         self._tell()
 
     def ask(self) -> Params:
@@ -154,5 +155,5 @@ class OrderedSearch:
         may_know = max(self._asked - self._window, min(self._asked, self._inherited) - 1)
         while self._told <= may_know and self._told in self._results:
             number = self._imported + self._told
-            self._trials.tell(number, self._results.pop(self._told))
+            self._trials.tell(number, *self._results.pop(self._told))
             self._told += 1

@@ -41,7 +41,7 @@ def ordered_search(file: StudyFile, *, ahead: int = 0) -> Search:
         seed=file.study.seed,
         space_filling=file.search.space_filling,
         window=max(file.search.window, ahead),
-        sampler=sampler_class(file.search.sampler),
+        sampler=sampler_class(file.search.sampler, with_cost=file.objective.cost is not None),
         enqueued=file.search.enqueue,
         inherited=file.search.inherited,
         accepts=file.accepts if file.constraints else None,

@@ -31,7 +31,7 @@ class RandomDraws:
         """
         internal_values(self._distributions, params)
 
-    def tell(self, number: int, value: float | None) -> None:
+    def tell(self, number: int, value: float | None, cost: float | None = None) -> None:
         """A result changes nothing."""
 
     def propose(self, *, seed: int, startup: int) -> Params:

@@ -104,7 +104,7 @@ class SobolSequence:
         internal_values(self._distributions, params)
         self._count += 1
 
-    def tell(self, number: int, value: float | None) -> None:
+    def tell(self, number: int, value: float | None, cost: float | None = None) -> None:
         """A result changes nothing."""
 
     def propose(self, *, seed: int, startup: int) -> Params:

@@ -70,7 +70,7 @@ class TrialArrays:
         self._params[:, self._count] = [encoded[name] for name in self._space]
         self._count += 1
 
-    def tell(self, number: int, value: float | None) -> None:
+    def tell(self, number: int, value: float | None, cost: float | None = None) -> None:
         """The value of a trial, to be maximized; None: it failed, and is left out from now on."""
         if value is None:
             self._failed[number] = True

@@ -30,7 +30,7 @@ class VariantSearch:
         """Number of the trial that is asked next."""
         return self._asked
 
-    def record(self, number: int, value: float | None) -> None:
+    def record(self, number: int, value: float | None, cost: float | None = None) -> None:
         """A result changes nothing."""
 
     def ask(self) -> Params:

@@ -219,7 +219,7 @@ class Driver:
 
     def _take(self, record: TrialRecord) -> None:
         self._ended += 1
-        self._search.record(record.number, record.objective)
+        self._search.record(record.number, record.objective, record.cost)
         self._checkpoints.rank(record)
 
 

@@ -151,7 +151,7 @@ class _Session:
             records,
             on_test,
             folder=self._options.folder,
-            reproducible=self._file.execution.deterministic,
+            not_reproducible=self._file.not_reproducible,
             synthetic=self._file.data.synthetic is not None,
         )
         patience = PATIENCE if driver.finished else PATIENCE_AFTER_CTRL_C

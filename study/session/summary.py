@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from refinevad.cli import FLOOR_OF, METRIC_NAMES, SHORT_NAMES
+from refinevad.config.costs import COSTS
 from refinevad.training.monitor import core_sentence, warnings_of
 from study.analysis.activity import inactive_core
 from study.analysis.confirmation import said_of
@@ -22,6 +23,7 @@ from study.analysis.paired import (
     variant_results,
     with_test_videos,
 )
+from study.analysis.pareto import front_sentence
 from study.analysis.test_videos import TestVideos, beside_baselines, of_first_fold
 from study.config.variants import VARIANT
 from study.ledger.provenance import hardware_kinds, hardware_text
@@ -50,7 +52,7 @@ def print_summary(
     on_test: TestVideos | None = None,
     *,
     folder: Path,
-    reproducible: bool,
+    not_reproducible: str,
     synthetic: bool,
 ) -> None:
     """Prints the summary of a study, complete or not.
@@ -61,7 +63,7 @@ def print_summary(
         records: Its trials.
         on_test: Results on the test videos beside the baselines; None: there are none.
         folder: Folder of the study.
-        reproducible: Whether the same bits come out again.
+        not_reproducible: Why the same bits do not come out again; empty where they do.
         synthetic: Whether the data are synthetic.
     """
     winner = best(records)
@@ -87,6 +89,8 @@ def print_summary(
             highlight=False,
         )
         console.print(f"  {plain(winner.params)}", highlight=False, markup=False)
+        if text := _front(meta, ended):
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         if text := said_of(folder):
             console.print(f"confirmed: {text}", highlight=False, markup=False, soft_wrap=True)
         _print_metrics(console, winner, meta, on_test)
@@ -97,12 +101,18 @@ def print_summary(
         )
         listed = "".join(f"\n  {hardware_text(kind)}" for kind in kinds)
         console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
-    note = "" if reproducible else "  (not reproducible: execution.deterministic is false)"
-    outside = ended_by_machine(records)
-    if outside and not note:
-        note = f"  (not reproducible: {outside})"
+    why = not_reproducible or ended_by_machine(records)
+    note = f"  (not reproducible: {why})" if why else ""
     console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
     console.print(f"ledger {folder}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _front(meta: StudyMeta, ended: Sequence[TrialRecord]) -> str:
+    """The Pareto front in words; empty where the objective has no cost."""
+    cost = (meta.config.get("objective") or {}).get("cost")
+    if cost is None:
+        return ""
+    return front_sentence(ended, f"{meta.metric} on {meta.split}", COSTS[cost])
 
 
 def _print_variants(

@@ -53,7 +53,8 @@ class TrialRunner:
             last_objective=run.last_objective,
             curve=[{"epoch": r.epoch, "objective": r.objective} | r.metrics for r in run.curve],
             metrics={f"selected/{k}": v for k, v in run.selected.items()}
-            | {f"last/{k}": v for k, v in run.last.items()},
+            | {f"last/{k}": v for k, v in run.last.items()}
+            | dict(run.cost),
             started=self._started,
             finished=self._started + time.monotonic() - self._clock,
             worker=run.hardware | {"host": socket.gethostname(), "pid": str(os.getpid())},

@@ -20,6 +20,7 @@ def check_results(file: StudyFile, records: Sequence[TrialRecord]) -> Check:
         else:
             _check_runtime(check, file, record)
             _check_curve(check, file, record)
+            _check_cost(check, file, record)
     counts = {
         state: sum(record.state == state for record in ended)
         for state in ("COMPLETE", "PRUNED", "FAILED")
@@ -48,6 +49,13 @@ def _check_runtime(check: Check, file: StudyFile, record: TrialRecord) -> None:
     for name, value in wanted.items():
         if value != "auto":
             check.compare(f"trial {record.number}, {name}", record.worker.get(name), value)
+
+
+def _check_cost(check: Check, file: StudyFile, record: TrialRecord) -> None:
+    """Checks that a trial has the cost that the objective names, and no other."""
+    cost = file.objective.cost
+    costs = [name for name in record.metrics if name.startswith("cost/")]
+    check.compare(f"trial {record.number}, costs", costs, [f"cost/{cost}"] if cost else [])
 
 
 def _check_curve(check: Check, file: StudyFile, record: TrialRecord) -> None:

@@ -34,7 +34,7 @@ def check_search(
             )
         search.restore(record.params)
         if record.ended:
-            search.record(record.number, record.objective)
+            search.record(record.number, record.objective, record.cost)
     for record in records[file.search.inherited :]:
         check.compare(f"trial {record.number}, taken over from", record.inherited, None)
         if not search.ready:
@@ -52,7 +52,7 @@ def check_search(
         if not _compare(check, record, asked):
             search = _from_ledger(file, records[: record.number + 1]) or search
         if record.ended:
-            search.record(record.number, record.objective)
+            search.record(record.number, record.objective, record.cost)
         curves += record.stopping_curve is not None
         progress(record.number + 1)
     own = max(0, len(records) - file.search.inherited)
@@ -91,5 +91,5 @@ def _from_ledger(file: StudyFile, records: Sequence[TrialRecord]) -> Search | No
         return None  # outside the space
     for record in records[:-1]:
         if record.ended:
-            search.record(record.number, record.objective)
+            search.record(record.number, record.objective, record.cost)
     return search

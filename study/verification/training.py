@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from refinevad.config.costs import COSTS
 from refinevad.data import Store
 from study.config.study_file import StudyFile
 from study.ledger.provenance import hardware_kinds, hardware_text
@@ -123,7 +124,13 @@ def _compare(check: Check, record: TrialRecord, result: TrialResult) -> None:
     check.compare(f"{name}, epochs run", len(record.curve), len(result.curve))
     for row, other in zip(record.curve, result.curve, strict=False):
         check.compare_all(f"{name}, epoch {other['epoch']}, ", row, other)
-    check.compare_all(f"{name}, ", record.metrics, result.metrics)
+    check.compare_all(f"{name}, ", _repeatable(record.metrics), _repeatable(result.metrics))
+
+
+def _repeatable(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics without those that a clock says."""
+    timed = {f"cost/{name}" for name, entry in COSTS.items() if entry.measured}
+    return {name: value for name, value in metrics.items() if name not in timed}
 
 
 def _compare_weights(check: Check, name: str, path: Path, checkpoint: bytes | None) -> None:

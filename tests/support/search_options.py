@@ -18,7 +18,8 @@ def document(**changes: Any) -> Any:
 
     data = yaml.safe_load(SMALL_STUDY)
     for key, value in changes.items():
-        data[key] = value if key in ("space", "constraints") else data.get(key, {}) | value
+        whole = key in ("space", "constraints") or value is None
+        data[key] = value if whole else data.get(key, {}) | value
     return Document("s.yaml", data)
 
 
