@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,16 +98,41 @@ def replay(
     }
 
 
+def whole_trials(folder: Path, metric: str) -> dict[str, list[dict[str, Any]]]:
+    """The space-filling trials of a study as `recorded` gives runs, by the study's name."""
+    from study.ledger.study import read_study
+
+    view = read_study(folder)
+    evenly = view.file.search.evenly(len(view.records))
+    runs = []
+    for record in view.ended:
+        if record.number in evenly and record.state == "COMPLETE" and not record.diverged:
+            test = record.metrics["selected/test/auc"]
+            runs.append({"epochs": [{metric: e[metric], "test/auc": test} for e in record.curve]})
+    return {view.name: runs}
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--sets", nargs="*", default=["ucf", "msad", "cctv"], choices=[*SETS])
     parser.add_argument("--rule", default="mean_second_half")
     parser.add_argument("--metric", default="val/ap")
+    parser.add_argument(
+        "--study",
+        metavar="DIR",
+        help="folder of a study, whose space-filling trials are replayed too; of each, the test "
+        "AUC is that of its kept weights",
+    )
     args = parser.parse_args()
     rows = []
-    for name in args.sets:
-        runs = [r for r in recorded(name) if r["split"] == 0 and not r["diverged"]]
+    recordings = {
+        name: [r for r in recorded(name) if r["split"] == 0 and not r["diverged"]]
+        for name in args.sets
+    }
+    if args.study:
+        recordings |= whole_trials(Path(args.study), args.metric)
+    for name, runs in recordings.items():
         base = [replay(runs, {}, args.rule, args.metric, seed) for seed in range(REPEATS)]
         for title, pruning in PRUNINGS.items():
             found = [replay(runs, pruning, args.rule, args.metric, seed) for seed in range(REPEATS)]
@@ -128,7 +154,8 @@ def main() -> None:
         "pruning",
         rows,
         command=f"python benchmarks/bench_pruning.py --sets {' '.join(args.sets)} "
-        f"--rule {args.rule} --metric {args.metric}",
+        f"--rule {args.rule} --metric {args.metric}"
+        + (f" --study {Path(args.study).name}" if args.study else ""),
     )
 
 
