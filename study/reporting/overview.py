@@ -121,7 +121,9 @@ def best_card(view: StudyView) -> Card:
             for key, name in SHORT_NAMES.items()
             if f"selected/{key}" in record.metrics
         }
-        row |= {"epoch": record.selected_epoch} | {n: short(v) for n, v in record.params.items()}
+        row["epoch"] = record.selected_epoch
+        active = view.file.active(record.params)
+        row |= {n: short(active[n]) if n in active else "–" for n in record.params}
         if record.state == "PRUNED":
             row["trial"] = f"{record.number} (pruned)"
         rows.append(row)

@@ -31,7 +31,7 @@ def pareto_card(view: StudyView) -> Card | None:
         for key in ("test/auc", "test/ano_auc", "test/ap"):
             if (value := record.metrics.get(f"selected/{key}")) is not None:
                 cells[SHORT_NAMES[key]] = round(value, 4)
-        rows.append(cells | {"hyperparameters": plain(record.params)})
+        rows.append(cells | {"hyperparameters": plain(view.file.active(record.params))})
     note = (
         "The front was chosen by noisy values: a trial on it may be there by luck. `study.confirm` "
         "trains configurations again."

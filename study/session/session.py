@@ -150,9 +150,8 @@ class _Session:
             self._ledger.meta,
             records,
             on_test,
+            file=self._file,
             folder=self._options.folder,
-            not_reproducible=self._file.not_reproducible,
-            synthetic=self._file.data.synthetic is not None,
         )
         patience = PATIENCE if driver.finished else PATIENCE_AFTER_CTRL_C
         published = publisher is None or wait_publisher(publisher, 1.0)

@@ -25,6 +25,7 @@ from study.analysis.paired import (
 )
 from study.analysis.pareto import front_sentence
 from study.analysis.test_videos import TestVideos, beside_baselines, of_first_fold
+from study.config.study_file import StudyFile
 from study.config.variants import VARIANT
 from study.ledger.provenance import hardware_kinds, hardware_text
 from study.ledger.records import (
@@ -51,9 +52,8 @@ def print_summary(
     records: Sequence[TrialRecord],
     on_test: TestVideos | None = None,
     *,
+    file: StudyFile,
     folder: Path,
-    not_reproducible: str,
-    synthetic: bool,
 ) -> None:
     """Prints the summary of a study, complete or not.
 
@@ -62,9 +62,8 @@ def print_summary(
         meta: Description of the study.
         records: Its trials.
         on_test: Results on the test videos beside the baselines; None: there are none.
+        file: The study file.
         folder: Folder of the study.
-        not_reproducible: Why the same bits do not come out again; empty where they do.
-        synthetic: Whether the data are synthetic.
     """
     winner = best(records)
     ended = [r for r in records if r.ended]
@@ -76,24 +75,24 @@ def print_summary(
     }
     say = "   ".join(f"{count} {name}" for name, count in counts.items())
     console.print(f"\n[bold]{meta.name}[/]: {len(ended)} of {meta.trials} trials   {say}")
-    if synthetic:
+    if file.data.synthetic is not None:
         console.print("synthetic data: these numbers say nothing about real videos", style="yellow")
     if winner is None:
         console.print("no trial has a result yet")
     elif VARIANT in winner.params:
-        _print_variants(console, ended, meta, on_test)
+        _print_variants(console, ended, meta, file, on_test)
     else:
         console.print(
             f"best trial [bold]{winner.number}[/]: {meta.metric} on {meta.split} = "
             f"[bold]{winner.objective:.4f}[/] at epoch {winner.selected_epoch}",
             highlight=False,
         )
-        console.print(f"  {plain(winner.params)}", highlight=False, markup=False)
-        if text := _front(meta, ended):
+        console.print(f"  {plain(file.active(winner.params))}", highlight=False, markup=False)
+        if text := _front(meta, file, ended):
             console.print(text, highlight=False, markup=False, soft_wrap=True)
         if text := said_of(folder):
             console.print(f"confirmed: {text}", highlight=False, markup=False, soft_wrap=True)
-        _print_metrics(console, winner, meta, on_test)
+        _print_metrics(console, winner, meta, file, on_test)
     kinds = hardware_kinds(records)
     if len(kinds) > 1:
         text = (
@@ -101,15 +100,15 @@ def print_summary(
         )
         listed = "".join(f"\n  {hardware_text(kind)}" for kind in kinds)
         console.print(f"{text}:{listed}", style="yellow", markup=False, soft_wrap=True)
-    why = not_reproducible or ended_by_machine(records)
+    why = file.not_reproducible or ended_by_machine(records)
     note = f"  (not reproducible: {why})" if why else ""
     console.print(f"digest {digest(records)}{note}", highlight=False, soft_wrap=True)
     console.print(f"ledger {folder}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _front(meta: StudyMeta, ended: Sequence[TrialRecord]) -> str:
+def _front(meta: StudyMeta, file: StudyFile, ended: Sequence[TrialRecord]) -> str:
     """The Pareto front in words; empty where the objective has no cost."""
-    cost = (meta.config.get("objective") or {}).get("cost")
+    cost = file.objective.cost
     if cost is None:
         return ""
     return front_sentence(ended, f"{meta.metric} on {meta.split}", COSTS[cost])
@@ -119,6 +118,7 @@ def _print_variants(
     console: Console,
     ended: Sequence[TrialRecord],
     meta: StudyMeta,
+    file: StudyFile,
     on_test: TestVideos | None,
 ) -> None:
     """Means over seeds, one row per variant: the best single trial would be the luckiest seed."""
@@ -162,7 +162,7 @@ def _print_variants(
             said.append(sentence)
     if baselines:
         said.append("video-label baseline: a scorer that knows only whether a video is abnormal")
-    said += _with_folds(meta, beside_baselines(on_test))
+    said += _with_folds(file, beside_baselines(on_test))
     if note := inactive_core(in_order):
         said.append(note)
     for sentence in said:
@@ -170,7 +170,11 @@ def _print_variants(
 
 
 def _print_metrics(
-    console: Console, winner: TrialRecord, meta: StudyMeta, on_test: TestVideos | None
+    console: Console,
+    winner: TrialRecord,
+    meta: StudyMeta,
+    file: StudyFile,
+    on_test: TestVideos | None,
 ) -> None:
     table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column("", style="dim")
@@ -197,7 +201,7 @@ def _print_metrics(
             "whether a video is abnormal"
         )
         console.print(note, style="dim")
-    for sentence in _with_folds(meta, beside_baselines(on_test)):
+    for sentence in _with_folds(file, beside_baselines(on_test)):
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     selected = selected_metrics(winner)
     if text := core_sentence(selected):
@@ -206,8 +210,7 @@ def _print_metrics(
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _with_folds(meta: StudyMeta, sentences: list[str]) -> list[str]:
+def _with_folds(file: StudyFile, sentences: list[str]) -> list[str]:
     """Sentences on the test videos, with what they are of where a trial has folds."""
-    folds = (meta.config.get("objective") or {}).get("folds", 1)
-    note = of_first_fold(folds)
+    note = of_first_fold(file.objective.folds)
     return [*sentences, note] if note else sentences

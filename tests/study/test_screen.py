@@ -207,10 +207,21 @@ def test_a_forecast_says_its_unit_once() -> None:
 META = StudyMeta("s", "u", "h", {}, {}, "f", "ap", "val", 0.0, None, {}, trials=4)
 
 
-def summary(records: list[TrialRecord], meta: StudyMeta = META, **flags: bool) -> str:
+def small(**changes: Any) -> StudyFile:
+    """A study of real features, by what it says; none is read."""
+    data = yaml.safe_load(SMALL_STUDY)
+    lists = {"train_list": "train.csv", "test_list": "test.csv"}
+    data["data"] = {
+        "taxonomy": "ucf", "annotations": "a.txt", "text": {"layout": "csv", "root": "t"} | lists,
+    }  # fmt: skip
+    for name, value in changes.items():
+        data[name] = value if name == "data" else data.get(name, {}) | value
+    return StudyFile.model_validate(data)
+
+
+def summary(records: list[TrialRecord], meta: StudyMeta = META, **changes: Any) -> str:
     screen = console()
-    options = {"reproducible": True, "synthetic": False} | flags
-    print_summary(screen, meta, records, folder=Path("runs/s"), **options)
+    print_summary(screen, meta, records, file=small(**changes), folder=Path("runs/s"))
     return printed(screen)
 
 
@@ -233,7 +244,7 @@ def test_a_narrow_terminal_cuts_no_number(width: int) -> None:
         missing="",
         subjects={},
     )
-    options = {"folder": Path("runs/s"), "reproducible": True, "synthetic": False}
+    options: Any = {"file": small(), "folder": Path("runs/s")}
     print_summary(screen, META, RECORDS, found, **options)
     variants = [
         replace(r, params={"arm": f"a name of many letters {r.number}", "replicate": 0})
@@ -248,11 +259,20 @@ def test_a_narrow_terminal_cuts_no_number(width: int) -> None:
 
 def test_what_weakens_a_result_is_said() -> None:
     assert "selected on test" in summary(RECORDS, replace(META, split="test"))
-    assert "not reproducible" in summary(RECORDS, reproducible=False)
-    assert "synthetic" in summary(RECORDS, synthetic=True)
+    assert "not reproducible" in summary(RECORDS, execution={"deterministic": False})
+    assert "synthetic" not in summary(RECORDS)
+    assert "synthetic" in summary(RECORDS, data={"synthetic": "ucf-like"})
     other = ended(4, 0.1, worker={"device": "cpu", "processor": "B", "host": "h2"})
     assert "more than one kind of hardware" in summary([*RECORDS, other])
     assert "no trial has a result yet" in summary([FAILED])
+
+
+def test_a_hyperparameter_that_is_off_is_not_shown_as_the_best_trials() -> None:
+    space = {"d_proj": {"int": [8, 64], "when": {"injection": "cross_attention"}}}
+    assert "d_proj=64" in summary(RECORDS, space=space)
+    off = summary(RECORDS, space=space, model={"injection": "none"})
+    assert "lr=0.00123" in off
+    assert "d_proj" not in off
 
 
 def test_hosts_are_no_kind_of_hardware() -> None:
