@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
     file.check_against(store.widths, args.space)
     folder = args.runs / file.study.name
     if args.dry_run:
-        file = prepared(file, store, folder, _note)
+        at_once = 1 if args.backend == "serial" else args.workers
+        file = prepared(file, store, folder, _note, workers=at_once)
         from study.backend import open_backend
         from study.session.dry_run import print_dry_run
 

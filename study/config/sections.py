@@ -9,6 +9,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
@@ -54,6 +55,18 @@ def _seconds(value: object) -> object:
 
 def _none(value: object) -> object:
     return None if value == "none" else value
+
+
+MEASURED = 0
+"""Number of threads that stands for `auto`, until it is measured."""
+
+
+def _threads(value: object) -> object:
+    if value == "auto":
+        return MEASURED
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"found {value!r}; expected a whole number from 1, or auto")
+    return value
 
 
 def section_or_none(value: object) -> object:
@@ -193,8 +206,13 @@ _OF_OTHER_RULE = {
 class ExecutionSection(Section):
     """Execution of trials. Threads, precision, device and determinism decide a result's bits."""
 
-    threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of one trial."""
+    threads: Annotated[
+        int,
+        BeforeValidator(_threads),
+        PlainSerializer(lambda threads: threads or "auto"),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+    ] = 1
+    """CPU threads of one trial. `auto`: measured when the study begins, and kept from then on."""
     gpu: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
     """Share of a GPU one trial takes, where the machine or cluster has any; `auto`: measured when
     the study begins."""

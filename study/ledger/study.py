@@ -13,7 +13,7 @@ from refinevad.cli import SYNTHETIC
 from refinevad.errors import InputError
 from refinevad.models.registry import CONFIGS, DEFAULT
 from study.config.former import as_begun, written_out
-from study.config.sections import SOURCES, InheritedStudy
+from study.config.sections import MEASURED, SOURCES, InheritedStudy
 from study.config.study_file import StudyFile
 from study.ledger.journal import JOURNAL
 from study.ledger.lines import Seal, Snapshot
@@ -211,6 +211,10 @@ def as_in_ledger(file: StudyFile, folder: Path) -> StudyFile:
         begun = recorded_file(meta, folder).search
         update = {"enqueue": begun.enqueue, "import_trials": begun.import_trials}
         file = file.model_copy(update={"search": file.search.model_copy(update=update)})
+    if file.execution.threads == MEASURED:
+        threads = recorded_file(meta, folder).execution.threads
+        execution = file.execution.model_copy(update={"threads": threads})
+        file = file.model_copy(update={"execution": execution})
     if isinstance(file.search.inherit, str):
         begun_with = recorded_file(meta, folder).search.inherit
         if isinstance(begun_with, InheritedStudy) and begun_with.study == file.search.inherit:

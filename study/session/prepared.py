@@ -16,6 +16,7 @@ import yaml
 
 from refinevad.errors import InputError
 from refinevad.training.judge import with_epochs
+from study.backend.cpu_packing import with_threads
 from study.config.sections import SOURCES, ImportedTrial
 from study.config.study_file import StudyFile
 from study.ledger.records import ranked
@@ -41,7 +42,12 @@ def of_these_data(file: StudyFile, store: Store) -> StudyFile:
 
 
 def prepared(
-    file: StudyFile, store: Store, folder: Path, say: Say = lambda text: None
+    file: StudyFile,
+    store: Store,
+    folder: Path,
+    say: Say = lambda text: None,
+    *,
+    workers: int | None = None,
 ) -> StudyFile:
     """The study as it runs in ``folder``.
 
@@ -49,12 +55,14 @@ def prepared(
         file: As it was read.
         store: Its data.
         folder: ``runs/<study>``; other studies are looked for beside it.
-        say: Called with a sentence on every configuration that is left out.
+        say: Called with a sentence on every configuration that is left out, or on what is measured.
+        workers: Trials at once that the user wants; None: as many as fit.
 
     Raises:
         InputError: A study, table or storage cannot be read, or has nothing that fits.
     """
     file = as_in_ledger(of_these_data(file, store), folder)
+    file = with_threads(file, store.path, workers=workers, say=say)
     file = inherited_study(file, store, folder.parent, say)
     search = file.search
     enqueue = [

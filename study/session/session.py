@@ -94,6 +94,7 @@ def run_session(
         store,
         options.folder,
         lambda text: _say(console, [f"note: {text}"], style="yellow"),
+        workers=1 if options.backend == "serial" else options.workers,
     )
     require_judgeable(store, file.data, file.objective, file.split_seed)
     first_proposals(file, 1)  # where the constraints leave nothing, before anything is written
