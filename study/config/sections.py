@@ -64,6 +64,8 @@ MEASURED = 0
 def _threads(value: object) -> object:
     if value == "auto":
         return MEASURED
+    if isinstance(value, str) and value.isdecimal():  # as a worker reports it
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"found {value!r}; expected a whole number from 1, or auto")
     return value
