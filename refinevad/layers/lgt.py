@@ -80,11 +80,11 @@ def _mix(graph: Tensor, x: Tensor) -> Tensor:
     return torch.einsum("bts,bsd->btd", graph.to(x.dtype), x)
 
 
-def likeness(x: Tensor, mask: Tensor | None) -> Tensor:
-    """``(B, T, T)``: softmax over s of cosine similarities, those up to 0.7 read as zero."""
+def likeness(x: Tensor, mask: Tensor | None, above: float = ALIKE) -> Tensor:
+    """``(B, T, T)``: softmax over s of cosine similarities, those up to ``above`` read as zero."""
     unit = F.normalize(x.float(), dim=-1)
     cosine = torch.einsum("btd,bsd->bts", unit, unit)
-    cosine = torch.where(cosine > ALIKE, cosine, 0.0)
+    cosine = torch.where(cosine > above, cosine, 0.0)
     if mask is not None:
         cosine = cosine.masked_fill(~mask.unsqueeze(1), -torch.inf)
     return cosine.softmax(dim=-1)

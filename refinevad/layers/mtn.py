@@ -41,7 +41,7 @@ class NonLocal(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        inner = width // 2
+        inner = max(1, width // 2)
         self.theta = nn.Linear(width, inner)
         self.phi = nn.Linear(width, inner)
         self.g = nn.Linear(width, inner)
@@ -66,14 +66,14 @@ class MTN(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        part = width // 4
+        part = max(1, width // 4)
         self.local = nn.ModuleList(
             Convolution(width, part, 3, dilation=dilation) for dilation in DILATIONS
         )
         self.norms = nn.ModuleList(BatchNorm(part) for _ in DILATIONS)
         self.reduce = nn.Linear(width, part, bias=False)
         self.whole = NonLocal(part)
-        self.join = Convolution(width, width, 3, bias=False)
+        self.join = Convolution(4 * part, width, 3, bias=False)
         self.norm = BatchNorm(width)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny
 
 from refinevad.config.detector import DetectorConfig
+from refinevad.models.bnwvad.config import BNWVADConfig
+from refinevad.models.cliptsa.config import CLIPTSAConfig
 from refinevad.models.deepmil.config import DeepMILConfig
+from refinevad.models.hlnet.config import HLNetConfig
+from refinevad.models.ifsvad.config import IFSVADConfig
 from refinevad.models.linear.config import LinearConfig
 from refinevad.models.ocsvm.config import OneClassSVMConfig
 from refinevad.models.refinevad.config import RefineVADConfig
+from refinevad.models.rtfm.config import RTFMConfig
+from refinevad.models.tevad.config import TEVADConfig
+from refinevad.models.urdmu.config import URDMUConfig
 
 if TYPE_CHECKING:
     from refinevad.models.base import Detector
@@ -27,6 +34,13 @@ CONFIGS: dict[str, type[DetectorConfig]] = {
         LinearConfig,
         DeepMILConfig,
         OneClassSVMConfig,
+        RTFMConfig,
+        URDMUConfig,
+        CLIPTSAConfig,
+        HLNetConfig,
+        BNWVADConfig,
+        TEVADConfig,
+        IFSVADConfig,
     )
 }
 """``model.name`` -> the detector's section."""

@@ -34,6 +34,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "deepmil bce": {"name": "deepmil", "mil_loss": "bce", "normalise": "l2"},
     "linear smooth": {"name": "linear", "smooth_segments": 5, "video_share": 0.25},
+    "hlnet fine": {"name": "hlnet", "fine_grained": True, "head": "online"},
+    "tevad add": {"name": "tevad", "fusion": "add"},
+    "urdmu code": {"name": "urdmu", "kl_axis": "time", "distance_norm": "columns"},
     "ocsvm wide": {"name": "ocsvm", "gamma": 0.05, "components": 4},
 }  # fmt: skip
 """Options that compute something else."""

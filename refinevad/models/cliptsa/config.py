@@ -1,0 +1,26 @@
+"""The knobs of CLIP-TSA."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refinevad.config.section import Positive, Width
+from refinevad.models.rtfm.config import MagnitudeConfig
+
+
+class CLIPTSAConfig(MagnitudeConfig):
+    """Joo et al., ICIP 2023 (arXiv 2212.05136): RTFM on segments that a top-k lets through."""
+
+    name: Literal["cliptsa"] = "cliptsa"
+    """Which detector this section describes."""
+    rho: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    """Share of a video's segments that are let through; the authors have 0.95 on UCF-Crime, 0.9 on
+    XD-Violence."""
+    noise: Positive = 0.05
+    """Standard deviation of the perturbations that make the choice differentiable."""
+    draws: Annotated[int, Field(ge=1)] = 100
+    """Perturbations of a step."""
+    scorer: Width = 256
+    """Width of the hidden layer of the scorer that chooses."""

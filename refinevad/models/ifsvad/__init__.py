@@ -1,0 +1,1 @@
+"""IFS-VAD, inter-segment feature similarity (TCSVT 2025)."""

@@ -1,0 +1,1 @@
+"""UR-DMU, dual memory units with uncertainty (Zhou et al., AAAI 2023)."""

@@ -1,0 +1,40 @@
+"""Detectors have the number of parameters that their authors' have, at four widths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from refinevad.models.registry import CONFIGS, detector_class
+from tests.support.detectors import task
+
+WIDTHS = (384, 512, 768, 1024)
+PARAMETERS = {
+    "rtfm": (1_094_417, 1_805_761, 3_781_409, 6_494_337),
+    "urdmu": (5_509_889, 5_706_497, 6_099_713, 6_492_929),
+    "bnwvad": (4_808_865, 5_005_473, 5_398_689, 5_791_905),
+    "cliptsa": (969_634, 1_678_722, 3_675_970, 6_445_314),
+    "hlnet": (350_274, 415_810, 546_882, 677_954),
+    "ifsvad": (1_445_635, 2_429_699, 5_184_259, 8_987_395),
+}
+"""At the widths above, one modality, 13 categories."""
+
+
+def parameters(name: str, widths: dict[str, int], **knobs: Any) -> int:
+    config = CONFIGS[name].model_validate(knobs)
+    return sum(p.numel() for p in detector_class(name)(config, task(widths, 13)).parameters())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_it_has_the_known_number_of_parameters(name: str) -> None:
+    assert tuple(parameters(name, {"visual": w}) for w in WIDTHS) == PARAMETERS[name]
+
+
+def test_tevad_has_a_temporal_module_for_each_modality() -> None:
+    assert parameters("tevad", {"visual": 768, "text": 768}) == 7_496_513
+    assert parameters("tevad", {"visual": 384}, hidden=512) == PARAMETERS["rtfm"][0]
+
+
+def test_rtfm_at_the_width_of_the_paper() -> None:
+    assert round(parameters("rtfm", {"visual": 2048}) / 1e6, 2) == 24.72
