@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny
 
 from refinevad.config.detector import DetectorConfig
+from refinevad.models.ae.config import AutoencoderConfig
 from refinevad.models.bnwvad.config import BNWVADConfig
 from refinevad.models.cliptsa.config import CLIPTSAConfig
 from refinevad.models.deepmil.config import DeepMILConfig
 from refinevad.models.hlnet.config import HLNetConfig
 from refinevad.models.ifsvad.config import IFSVADConfig
 from refinevad.models.linear.config import LinearConfig
+from refinevad.models.mgfn.config import MGFNConfig
 from refinevad.models.ocsvm.config import OneClassSVMConfig
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.rtfm.config import RTFMConfig
+from refinevad.models.svm.config import LinearSVMConfig
 from refinevad.models.tevad.config import TEVADConfig
 from refinevad.models.urdmu.config import URDMUConfig
 
@@ -41,6 +44,9 @@ CONFIGS: dict[str, type[DetectorConfig]] = {
         BNWVADConfig,
         TEVADConfig,
         IFSVADConfig,
+        MGFNConfig,
+        AutoencoderConfig,
+        LinearSVMConfig,
     )
 }
 """``model.name`` -> the detector's section."""

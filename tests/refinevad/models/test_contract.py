@@ -21,6 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "d_model": 16, "encoder_feedforward": 32, "encoder_heads": 2, "injection_heads": 2,
         "d_proj": 8, "d_emb": 8,
     },
+    "mgfn": {"depth": "1-1-1", "last": 128},
 }  # fmt: skip
 """Knobs that make a test faster; a detector without a row is tested with its defaults."""
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -37,6 +38,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hlnet fine": {"name": "hlnet", "fine_grained": True, "head": "online"},
     "tevad add": {"name": "tevad", "fusion": "add"},
     "urdmu code": {"name": "urdmu", "kl_axis": "time", "distance_norm": "columns"},
+    "mgfn f": {"name": "mgfn", "depth": "1-1-1", "last": 64, "length_of": "f"},
+    "ae stack": {"name": "ae", "stack": 4, "per_video": True},
+    "svm segment": {"name": "svm", "level": "segment", "c": 10.0},
     "ocsvm wide": {"name": "ocsvm", "gamma": 0.05, "components": 4},
 }  # fmt: skip
 """Options that compute something else."""

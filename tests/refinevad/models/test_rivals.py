@@ -18,6 +18,7 @@ from refinevad.models.base import Batch
 from refinevad.models.bnwvad.model import distance, separation
 from refinevad.models.hlnet.model import distillation, edge, equal_scores
 from refinevad.models.ifsvad.model import cycled, offsets, unlikeness
+from refinevad.models.mgfn.model import contrast_of
 from refinevad.models.registry import CONFIGS, detector_class
 from refinevad.models.tevad.config import TEVADConfig
 from refinevad.models.urdmu.model import divergence, mean_of_top, memory_loss, triplet_loss
@@ -346,3 +347,88 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(name: str) -> None:
     if name == "hlnet":
         first = first + losses["online"]
     assert losses["loss"].item() == pytest.approx(first.item(), rel=1e-6)
+
+
+# ---- MGFN
+
+
+def test_the_contrast_of_lengths_by_hand() -> None:
+    """m_A = 100, m_N = 40 in all three: [200 - 103.923]^2 = 9230.78; one video of a kind has no
+    other half."""
+    lengths = torch.tensor([[100.0] * 3, [40.0] * 3])
+    assert contrast_of(lengths, ALL, 200.0).item() == pytest.approx(9.23078, abs=1e-4)
+
+
+def test_the_contrast_of_lengths_is_that_of_a_slow_loop() -> None:
+    lengths = 50 * torch.rand(6, 3, generator=torch.Generator().manual_seed(1))
+    abnormal = torch.tensor([True, False, True, False, True, True])
+    above, below = [0, 2, 4, 5], [1, 3]
+
+    def square(a: int, b: int) -> float:
+        return sum(float(lengths[a, i] - lengths[b, i]) ** 2 for i in range(3))
+
+    apart = [max(0.0, 200 - math.sqrt(square(a, n))) ** 2 for a, n in ((0, 1), (2, 3))]
+    expected = 1e-3 * sum(apart) / 2 + (square(0, 4) + square(2, 5)) / 2 + square(1, 3)
+    assert contrast_of(lengths, abnormal, 200.0).item() == pytest.approx(expected, rel=1e-5)
+    assert len(above) == 2 * len(below)
+
+
+def test_channels_of_one_residue_share_a_filter() -> None:
+    from refinevad.models.mgfn.model import FocusAttention
+
+    layer = FocusAttention(128).eval()  # two filters
+    with torch.no_grad():
+        layer.value.weight.copy_(torch.eye(128))
+        layer.out.weight.copy_(torch.eye(128))
+        layer.out.bias.zero_()
+        h = torch.randn(1, 9, 128, generator=torch.Generator().manual_seed(0))
+        found = layer(h, None)
+        normed = layer.norm(h, None)
+        for channel in (0, 1, 77, 126):
+            kernel, bias = layer.local.weight[channel % 2, 0], layer.local.bias[channel % 2]  # type: ignore[index]
+            padded = F.pad(normed[0, :, channel], (2, 2))
+            for t in range(9):
+                expected = float((padded[t : t + 5] * kernel).sum() + bias)
+                assert found[0, t, channel].item() == pytest.approx(expected, abs=1e-5)
+
+
+# ---- one-class and SVM
+
+
+def test_an_autoencoders_score_is_one_half_at_the_median_and_reads_no_abnormal_video() -> None:
+    model = built(CONFIGS["ae"].model_validate({})).train()
+    x, labels = videos(4, 8), labels_of(4)
+    first = model.losses(Batch(x, labels))
+    changed = x.clone()
+    changed[labels.any(1)] += 9
+    again = built(CONFIGS["ae"].model_validate({})).train()
+    assert first["loss"] == again.losses(Batch(changed, labels))["loss"]
+    errors = model._errors(x[~labels.any(1)]).flatten()  # type: ignore[operator]
+    assert model.get_buffer("median") == errors.median()
+    scores = model.eval()(x[~labels.any(1)]).scores.flatten()
+    assert scores[errors == errors.median()].item() == pytest.approx(0.5)
+
+
+def test_an_autoencoders_window_is_the_segment_and_those_before() -> None:
+    from refinevad.models.ae.model import _with_earlier
+
+    x = torch.arange(3.0).view(1, 3, 1)
+    assert _with_earlier(x, 4).tolist() == [[[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 2]]]
+
+
+def test_a_linear_svm_is_scikit_learns_on_mean_features() -> None:
+    import numpy as np
+    from sklearn.svm import LinearSVC
+
+    from refinevad.models.base import FittedDetector, Split
+
+    model = built(CONFIGS["svm"].model_validate({"c": 0.5}))
+    assert isinstance(model, FittedDetector)
+    x, labels = videos(12, 8), labels_of(12)
+    x[labels.any(1)] += 0.5
+    model.fit(Split(x.unsqueeze(1), torch.arange(12), labels), np.random.default_rng(0))
+    means = x.double().mean(1).numpy()
+    own = LinearSVC(C=0.5, dual="auto", max_iter=20_000, random_state=0)
+    decision = own.fit(means, labels.any(1).numpy()).decision_function(means)
+    found = model(x.mean(1, keepdim=True)).scores[:, 0].logit().numpy()
+    np.testing.assert_allclose(found, decision, atol=1e-2)

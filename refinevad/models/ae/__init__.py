@@ -1,0 +1,1 @@
+"""An autoencoder of normal segments (after Hasan et al., CVPR 2016)."""

@@ -1,0 +1,24 @@
+"""The knobs of the autoencoder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from refinevad.config.detector import DetectorConfig
+from refinevad.config.section import Width
+
+
+class AutoencoderConfig(DetectorConfig):
+    """After Hasan et al., CVPR 2016 (arXiv 1604.04574): what is rebuilt badly is abnormal."""
+
+    name: Literal["ae"] = "ae"
+    """Which detector this section describes."""
+    hidden: Width = 512
+    """Width of the first and of the last hidden layer."""
+    code: Width = 128
+    """Width of the code between them."""
+    stack: Literal[1, 4] = 1
+    """Segments that are rebuilt at once: a segment, or it and the three before it."""
+    per_video: bool = False
+    """The original's regularity score, from 0 to 1 within every video: the level between videos is
+    lost."""

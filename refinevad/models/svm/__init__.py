@@ -1,0 +1,1 @@
+"""A linear SVM on mean features of videos."""
