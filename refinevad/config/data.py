@@ -124,6 +124,9 @@ class DataConfig(Section):
     group_pattern: str | None = None
     """Expression whose first group, found in a video's listed path, is its group, instead of
     `groups`."""
+    category_embeddings: Path | None = None
+    """Text embeddings of the categories, for detectors that use them: an .npz file with `names` and
+    `embeddings`, one row or several for normal and for each category (docs/data.md)."""
     segments: Annotated[int, Field(ge=2)] = 32
     """Segments per video in training and, by default, in testing (T)."""
     val_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
@@ -139,7 +142,7 @@ class DataConfig(Section):
         if self.synthetic is not None:
             if sources or self.annotations is not None:
                 raise ValueError("give either `synthetic` or feature sources, not both")
-            for name in ("groups", *HOW_SOURCES_ARE_READ):
+            for name in ("groups", "category_embeddings", *HOW_SOURCES_ARE_READ):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(
                         f"{name} is for files of your own: leave it out beside `synthetic`"

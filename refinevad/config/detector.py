@@ -16,6 +16,7 @@ def _odd(value: int | str) -> int | str:
     return value
 
 
+OddNumber = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 OddWidth = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], AfterValidator(_odd)]
 
 
@@ -48,6 +49,11 @@ class DetectorConfig(Section):
     transferable: ClassVar[tuple[str, ...]] = ()
     """Parts that can be taken from a model of another data set and frozen."""
 
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether the data must have category embeddings."""
+        return False
+
     def check_data(self, widths: Mapping[str, int]) -> None:
         """Checks the knobs against the features of a data set.
 
@@ -64,3 +70,22 @@ class DetectorConfig(Section):
         A checkpoint of fewer is damaged, whatever its header claims, and is not built.
         """
         return 0
+
+
+class TextConfig(DetectorConfig):
+    """What detectors that align segments with category texts have in common."""
+
+    texts: Literal["file", "learned"] = "file"
+    """Texts of the categories: the rows of `data.category_embeddings`, or learned ones."""
+
+    @property
+    def needs_embeddings(self) -> bool:
+        """True unless the texts are learned."""
+        return self.texts == "file"
+
+
+NO_TEXTS = (
+    "this detector aligns segments with texts of the categories, and there are none: give "
+    "data.category_embeddings (docs/data.md says how to make the file), or model.texts: learned"
+)
+"""The message where a detector needs category embeddings and the data have none."""

@@ -86,6 +86,8 @@ def _relevant(config: DataConfig) -> dict[str, Any]:
         section["annotations"] = str(config.annotations.resolve())
     if config.groups is not None:
         section["groups"] = str(config.groups.resolve())
+    if config.category_embeddings is not None:
+        section["category_embeddings"] = str(config.category_embeddings.resolve())
     return section | _not_at_default(config)
 
 
@@ -177,7 +179,7 @@ def _sources(config: DataConfig, sources: ResolvedData) -> list[Source]:
         for path in (source.train_list, source.test_list):
             if path is not None:
                 manifest["", str(path.resolve())] = None
-    for path in (config.annotations, config.groups):
+    for path in (config.annotations, config.groups, config.category_embeddings):
         if path is not None:
             manifest["", str(path.resolve())] = None
     return [_stat(roots, modality, path) for modality, path in manifest]

@@ -136,6 +136,8 @@ def pack(
     }
     if sources.groups:
         videos["groups"] = sources.groups
+    if sources.category_embeddings is not None:
+        videos["category_embeddings"] = sources.category_embeddings.tolist()
     categories = sources.taxonomy.categories
     positive = sum(int(truth(list(video.events), video.rows, frames).sum()) for video in test)
     header = Header(

@@ -18,6 +18,7 @@ from refinevad.config.data import DataConfig, FeatureSource
 from refinevad.config.datasets import Taxonomy, is_normal, label_of, taxonomy
 from refinevad.data.alignment import Ending, check_scale
 from refinevad.data.annotations import Event, read_annotations, truth
+from refinevad.data.category_embeddings import Embeddings, read_category_embeddings
 from refinevad.data.groups import groups_of
 from refinevad.data.layouts import Listing, VideoEntry, found_videos, listed_videos
 from refinevad.data.problems import Problems
@@ -62,6 +63,8 @@ class ResolvedData:
     train: list[Video]
     test: list[Video]
     notes: list[str]
+    category_embeddings: Embeddings | None = None
+    """(C + 1, ·), normal first."""
 
     def labels(self, videos: list[Video]) -> npt.NDArray[np.bool_]:
         """(N, C) bool."""
@@ -147,7 +150,10 @@ def read_sources(config: DataConfig, problems: Problems) -> ResolvedData:
     names = [video.name for video in train]
     groups = groups_of(names, listings["train"], config, notes, problems)
     train = [replace(video, group=groups.get(video.name)) for video in train]
-    return ResolvedData(classes, widths, train, test, notes)
+    embeddings = None
+    if config.category_embeddings is not None:
+        embeddings = read_category_embeddings(config.category_embeddings, classes)
+    return ResolvedData(classes, widths, train, test, notes, embeddings)
 
 
 def _joined(sources: Mapping[str, FeatureSource], problems: Problems) -> dict[str, Listing]:

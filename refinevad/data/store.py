@@ -189,6 +189,13 @@ class Store:
         return self.header.synthetic is not None
 
     @cached_property
+    def category_embeddings(self) -> npt.NDArray[np.float32] | None:
+        """(C + 1, ·) text embeddings of normal and the categories, rows of length 1; None: the
+        data section names none."""
+        rows = self._videos.get("category_embeddings")
+        return np.array(rows, dtype=np.float32) if rows else None
+
+    @cached_property
     def train(self) -> Split:
         """The training videos."""
         return Split(
@@ -343,6 +350,7 @@ class _Videos(BaseModel):
     test: list[str]
     events: list[list[Event]]
     groups: list[str] = []
+    category_embeddings: list[list[float]] = []
 
 
 def _read_videos(path: Path) -> dict[str, Any]:
@@ -379,6 +387,9 @@ def _check_shapes(path: Path, header: Header, videos: dict[str, Any]) -> None:
         raise DamagedStore(_damaged(path, "videos.json does not have each test video's events"))
     if videos.get("groups") and len(videos["groups"]) != train:
         raise DamagedStore(_damaged(path, "videos.json does not have each training video's group"))
+    rows = videos.get("category_embeddings")
+    if rows and (len(rows) != classes + 1 or len({len(row) for row in rows}) != 1):
+        raise DamagedStore(_damaged(path, "videos.json does not have each category's embedding"))
 
 
 def _check_sizes(path: Path, header: Header) -> None:

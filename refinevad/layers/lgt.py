@@ -27,11 +27,20 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * (1.702 * x).sigmoid()
 
 
-class WindowBlock(nn.Module):
-    """A pre-norm transformer block with one head that attends inside windows of eight."""
+class QuickGELU(nn.Module):
+    """:func:`quick_gelu` as a module."""
 
-    def __init__(self, width: int) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, to the same."""
+        return quick_gelu(x)
+
+
+class WindowBlock(nn.Module):
+    """A pre-norm transformer block with one head that attends inside windows."""
+
+    def __init__(self, width: int, window: int = WINDOW) -> None:
         super().__init__()
+        self._window = window
         self.norm_attention = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -47,13 +56,14 @@ class WindowBlock(nn.Module):
 
     def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         batch, length, _ = x.shape
-        missing = -length % WINDOW
+        window = self._window
+        missing = -length % window
         if mask is None:
             mask = torch.ones(batch, length, dtype=torch.bool, device=x.device)
-        valid = F.pad(mask, (0, missing)).view(-1, 1, WINDOW)
+        valid = F.pad(mask, (0, missing)).view(-1, 1, window)
         valid = valid | ~valid.any(dim=-1, keepdim=True)  # of an empty window nothing is read
         windows = F.pad(self.query_key_value(x), (0, 0, 0, missing)).view(
-            -1, WINDOW, 3, x.shape[-1]
+            -1, window, 3, x.shape[-1]
         )
         query, key, value = windows.unbind(dim=2)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=valid)
@@ -100,10 +110,10 @@ def nearness(x: Tensor, mask: Tensor | None) -> Tensor:
 class LGTAdapter(nn.Module):
     """``(B, T, D) -> (B, T, D)``; 18,625,537 parameters at D = 768."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, window: int = WINDOW, blocks: int = BLOCKS) -> None:
         super().__init__()
         self.positions = nn.Parameter(0.01 * torch.randn(LENGTH, width))
-        self.blocks = nn.ModuleList(WindowBlock(width) for _ in range(BLOCKS))
+        self.blocks = nn.ModuleList(WindowBlock(width, window) for _ in range(blocks))
         self.alike = GraphPair(width)
         self.near = GraphPair(width)
         self.scale = nn.Parameter(torch.ones(()), requires_grad=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -31,8 +30,9 @@ class Task:
     """Modality -> feature width, in the order in which the input concatenates them."""
     categories: tuple[str, ...]
     """C names of anomaly categories."""
-    category_embeddings: Path | None = None
-    """Text embeddings of the categories, for detectors that use them."""
+    category_embeddings: Tensor | None = None
+    """``(C + 1, D_text)`` text embeddings of normal and the categories, rows of length 1, for
+    detectors that use them; None: there are none."""
 
     @property
     def width(self) -> int:

@@ -32,6 +32,8 @@ DEFAULT_SEGMENTS = 32
 """Segments of a checkpoint that does not say how many it was trained with."""
 MOST_SEGMENTS = 4096
 """Largest number of segments that a checkpoint may require: memory grows with their square."""
+TEXTS = "texts"
+"""Name of the buffer in which a detector keeps the text embeddings of its categories."""
 _KEY = "refinevad"  # one key: the order of several in the header would not be fixed
 
 
@@ -181,7 +183,8 @@ def _header(data: bytes) -> dict[str, str]:
 
 
 def _build(meta: Meta, tensors: dict[str, Tensor], source: str) -> Detector:
-    detector, task = detector_class(meta.model.name), Task(meta.widths, meta.categories)
+    detector = detector_class(meta.model.name)
+    task = Task(meta.widths, meta.categories, tensors.get(TEXTS))
     try:
         if meta.model.least_tensors() > len(tensors):
             raise RuntimeError(f"{len(tensors)} tensors")

@@ -18,11 +18,13 @@ from refinevad.models.ifsvad.config import IFSVADConfig
 from refinevad.models.linear.config import LinearConfig
 from refinevad.models.mgfn.config import MGFNConfig
 from refinevad.models.ocsvm.config import OneClassSVMConfig
+from refinevad.models.pel4vad.config import PEL4VADConfig
 from refinevad.models.refinevad.config import RefineVADConfig
 from refinevad.models.rtfm.config import RTFMConfig
 from refinevad.models.svm.config import LinearSVMConfig
 from refinevad.models.tevad.config import TEVADConfig
 from refinevad.models.urdmu.config import URDMUConfig
+from refinevad.models.vadclip.config import VadCLIPConfig
 
 if TYPE_CHECKING:
     from refinevad.models.base import Detector
@@ -44,6 +46,8 @@ CONFIGS: dict[str, type[DetectorConfig]] = {
         BNWVADConfig,
         TEVADConfig,
         IFSVADConfig,
+        VadCLIPConfig,
+        PEL4VADConfig,
         MGFNConfig,
         AutoencoderConfig,
         LinearSVMConfig,

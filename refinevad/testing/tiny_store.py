@@ -13,6 +13,12 @@ CATEGORIES = ("Abuse", "Arson", "Fighting")
 WIDTHS = {"visual": 8, "text": 4}
 
 
+def embeddings() -> Any:
+    """(C + 1, 8) float32 rows of length 1."""
+    rows = np.random.default_rng(98).normal(size=(len(CATEGORIES) + 1, 8))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
 def tiny_store(seed: int = 0, *, crops: int = 2, segments: int = 8, videos: int = 32) -> Any:
     """Half the videos abnormal, one category each, with a run of shifted segments.
 
@@ -50,6 +56,7 @@ def tiny_store(seed: int = 0, *, crops: int = 2, segments: int = 8, videos: int 
     return SimpleNamespace(
         categories=CATEGORIES,
         widths=dict(WIDTHS),
+        category_embeddings=embeddings(),
         fingerprint=f"tiny-{seed}",
         synthetic=True,
         train=SimpleNamespace(labels=train_labels, features=np.stack(train), groups=()),

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from refinevad.config.training import ObjectiveConfig, Runtime
-from refinevad.models.base import Detector, FittedDetector, Split, Task
+from refinevad.models.base import Detector, FittedDetector, Split
 from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
 from refinevad.training.judge import Judge
 from refinevad.training.random_state import RandomState
 from refinevad.training.single_epoch import SingleEpochRun
 from refinevad.training.smoothing import Chosen, choose_smoothing
+from refinevad.training.task import task_of
 
 if TYPE_CHECKING:
     from refinevad.data.store import Store
@@ -57,7 +58,7 @@ class _FittedFold:
         self._device = judge.runtime.device
         config, store = judge.config.model, judge.store
         with RandomState(seed, self._device).active():
-            model = detector_class(config.name)(config, Task(store.widths, store.categories))
+            model = detector_class(config.name)(config, task_of(store))
         assert isinstance(model, FittedDetector), "its config says so"
         self._model = model.to(self._device).eval()
         self._fitted = False

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from refinevad.data.batches import BalancedBatches
-from refinevad.models.base import Batch, Detector, Split, Task
+from refinevad.models.base import Batch, Detector, Split
 from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
 from refinevad.training.judge import Judge
 from refinevad.training.random_state import RandomState
 from refinevad.training.schedule import learning_rate
+from refinevad.training.task import task_of
 
 State = dict[str, Tensor]
 """Weights and buffers on the CPU, by name."""
@@ -51,10 +52,10 @@ class Fold:
             torch.Generator().manual_seed(seed),
             self._features.shape[1],
         )
-        categories = judge.store.categories if frozen_from is None else frozen_from.task.categories
+        categories = None if frozen_from is None else frozen_from.task.categories
         self._random = RandomState(seed, device)
         with self._random.active():
-            task = Task(judge.store.widths, categories)
+            task = task_of(judge.store, categories)
             model = detector_class(config.model.name)(config.model, task)
         if frozen_from is not None:
             model.take_frozen(frozen_from)

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from refinevad.config.costs import COSTS
 from refinevad.config.data import HOW_SOURCES_ARE_READ, DataConfig
-from refinevad.config.detector import DetectorConfig
+from refinevad.config.detector import NO_TEXTS, DetectorConfig
 from refinevad.config.section import Section
 from refinevad.config.training import ObjectiveConfig, TrainConfig
 from refinevad.errors import InputError
@@ -281,6 +281,8 @@ class StudyFile(Section):
                 values = self.space[name].bounds()
                 models += [self.model.model_copy(update={name: value}) for value in values]
         for model in models:
+            if model.needs_embeddings and self.data.category_embeddings is None:
+                raise InputError(f"{source}: model {model.name}: {NO_TEXTS}")
             try:
                 model.check_data(widths)
             except ValueError as error:
@@ -316,7 +318,7 @@ class StudyFile(Section):
         for source in ("visual", "text"):
             if dump["data"][source]:
                 dump["data"][source] = {"layout": dump["data"][source]["layout"]}
-        for key in ("annotations", "groups", *HOW_SOURCES_ARE_READ):
+        for key in ("annotations", "groups", "category_embeddings", *HOW_SOURCES_ARE_READ):
             del dump["data"][key]
         if self.source:
             dump["source"] = {f"seed {i}": sha for i, sha in enumerate(self.source.sha256)}

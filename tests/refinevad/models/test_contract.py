@@ -21,6 +21,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "d_model": 16, "encoder_feedforward": 32, "encoder_heads": 2, "injection_heads": 2,
         "d_proj": 8, "d_emb": 8,
     },
+    "vadclip": {"texts": "learned", "window": 4},
+    "pel4vad": {"texts": "learned"},
     "mgfn": {"depth": "1-1-1", "last": 128},
 }  # fmt: skip
 """Knobs that make a test faster; a detector without a row is tested with its defaults."""
@@ -41,6 +43,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mgfn f": {"name": "mgfn", "depth": "1-1-1", "last": 64, "length_of": "f"},
     "ae stack": {"name": "ae", "stack": 4, "per_video": True},
     "svm segment": {"name": "svm", "level": "segment", "c": 10.0},
+    "vadclip a": {
+        "name": "vadclip", "texts": "learned", "head": "a", "pooling": "raw", "blocks": 1,
+    },
+    "pel4vad code": {
+        "name": "pel4vad", "texts": "learned", "norm_axis": "time", "window": 5, "kernel": 3,
+    },
+    "pel4vad xd": {"name": "pel4vad", "texts": "learned", "power_norm": False},
     "ocsvm wide": {"name": "ocsvm", "gamma": 0.05, "components": 4},
 }  # fmt: skip
 """Options that compute something else."""

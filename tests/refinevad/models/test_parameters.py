@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+from refinevad.models.base import Task
 from refinevad.models.registry import CONFIGS, detector_class
 from tests.support.detectors import task
 
@@ -31,6 +33,22 @@ def parameters(name: str, widths: dict[str, int], **knobs: Any) -> int:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_it_has_the_known_number_of_parameters(name: str) -> None:
     assert tuple(parameters(name, {"visual": w}) for w in WIDTHS) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "texts", "expected"),
+    [
+        ("vadclip", 384, 384, 7_036_802), ("vadclip", 512, 512, 12_495_362),
+        ("vadclip", 768, 768, 28_081_922), ("pel4vad", 384, 384, 464_189),
+        ("pel4vad", 512, 512, 683_325), ("pel4vad", 768, 768, 1_219_901),
+        ("pel4vad", 1024, 512, 1_209_149),
+    ],
+)  # fmt: skip
+def test_with_texts_of_that_width(name: str, width: int, texts: int, expected: int) -> None:
+    categories = tuple(f"category {i}" for i in range(13))
+    own = Task({"visual": width}, categories, torch.randn(14, texts))
+    model = detector_class(name)(CONFIGS[name].model_validate({}), own)
+    assert sum(p.numel() for p in model.parameters()) == expected
 
 
 def test_tevad_has_a_temporal_module_for_each_modality() -> None:

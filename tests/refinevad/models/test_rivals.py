@@ -11,17 +11,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refinevad.layers.global_local import GlobalLocalLayer
-from refinevad.layers.lgt import nearness
+from refinevad.layers.lgt import likeness, nearness
 from refinevad.layers.magnitude import MagnitudeWeights, longest, magnitude_losses, pair_loss
+from refinevad.layers.mil import fine_grained_loss
 from refinevad.layers.perturbed_top_k import hard_top_k, perturbed_top_k
 from refinevad.models.base import Batch
 from refinevad.models.bnwvad.model import distance, separation
 from refinevad.models.hlnet.model import distillation, edge, equal_scores
 from refinevad.models.ifsvad.model import cycled, offsets, unlikeness
 from refinevad.models.mgfn.model import contrast_of
+from refinevad.models.pel4vad.model import alignment, pooled, texts_of
 from refinevad.models.registry import CONFIGS, detector_class
 from refinevad.models.tevad.config import TEVADConfig
 from refinevad.models.urdmu.model import divergence, mean_of_top, memory_loss, triplet_loss
+from refinevad.models.vadclip.model import apartness
 from refinevad.testing.detectors import built, labels_of, videos
 from tests.support.detectors import task
 
@@ -432,3 +435,77 @@ def test_a_linear_svm_is_scikit_learns_on_mean_features() -> None:
     decision = own.fit(means, labels.any(1).numpy()).decision_function(means)
     found = model(x.mean(1, keepdim=True)).scores[:, 0].logit().numpy()
     np.testing.assert_allclose(found, decision, atol=1e-2)
+
+
+# ---- VadCLIP
+
+
+def test_the_aligned_heads_cross_entropy_by_hand() -> None:
+    """M = [[2, 0], [0, 1], [1, 1]], k = 1, class 1: softmax of (2, 1)."""
+    likenesses = torch.tensor([[[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
+    found = fine_grained_loss(likenesses, torch.tensor([[True]]))
+    assert found.item() == pytest.approx(1.31326, abs=1e-5)
+
+
+def test_similarities_below_the_threshold_keep_weight() -> None:
+    """Cosines (1, .9, .6) with threshold .7: softmax of (1, .9, 0)."""
+    angle = [0.0, math.acos(0.9), -math.acos(0.6)]
+    x = torch.tensor([[[math.cos(a), math.sin(a)] for a in angle]])
+    expected = torch.tensor([0.440, 0.398, 0.162])
+    torch.testing.assert_close(likeness(x, None, 0.7)[0, 0], expected, atol=1e-3, rtol=0)
+
+
+def test_texts_apart_by_hand() -> None:
+    texts = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, -2.0], [-3.0, 0.0]])
+    assert apartness(texts).item() == pytest.approx((0.6 + 0.0 + 1.0) / 3)
+
+
+def test_the_head_that_scores_is_a_knob() -> None:
+    config = CONFIGS["vadclip"].model_validate({"texts": "learned"})
+    model = built(config).eval()
+    x = videos(2, 9)
+    by_text = model(x).class_probs
+    model.config = config.model_copy(update={"head": "a"})
+    assert by_text is not None
+    torch.testing.assert_close(model(x).scores, 1 - by_text[..., 0])
+
+
+# ---- PEL4VAD
+
+
+def test_the_alignment_by_hand() -> None:
+    logits = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
+    other, same = torch.tensor([[True, False], [False, True]]), torch.tensor([[True, False]] * 2)
+    assert alignment(logits, other).item() == pytest.approx(0.12652, abs=1e-5)
+    assert alignment(logits, same).item() == pytest.approx(0.43378, abs=1e-5)
+
+
+def test_foreground_and_background_by_hand() -> None:
+    h = torch.tensor([[[1.0], [3.0]], [[2.0], [6.0]]])
+    scores = torch.tensor([[0.0, 0.5], [1.0, 0.0]])
+    labels = torch.tensor([[False, False], [True, True]])
+    pools, of_texts = pooled(h, scores, labels)
+    assert pools[:, 0].tolist() == pytest.approx([3.0, 2.0, 6.0])  # a weight of zero takes all away
+    assert of_texts.tolist() == [[True, False, False], [False, True, True], [True, False, False]]
+    texts = torch.tensor([[9.0], [1.0], [3.0]])
+    assert texts_of(texts, of_texts)[:, 0].tolist() == [9.0, 2.0, 9.0]
+
+
+def test_the_context_is_that_of_a_slow_loop() -> None:
+    knobs = {"texts": "learned", "window": 3, "dropout": 0.0, "power_norm": False}
+    model = built(CONFIGS["pel4vad"].model_validate(knobs)).eval()
+    x = videos(1, 6)
+    with torch.no_grad():
+        q, k, v = model.query(x)[0], model.key(x)[0], model.value(x)[0]  # type: ignore[operator]
+        found = model._context(x, None)[0]  # type: ignore[operator]
+        for t in range(6):
+            alike = [
+                float(q[t] @ k[s]) / math.sqrt(128) + math.exp(-abs(0.6 * (t - s) ** 2 - 0.2))
+                for s in range(6)
+            ]
+            far = torch.tensor(alike).softmax(0)
+            near = torch.tensor(
+                [a if abs(t - s) <= 1 else -math.inf for s, a in enumerate(alike)]
+            ).softmax(0)
+            expected = (0.5 * far + 0.5 * near) @ v
+            torch.testing.assert_close(found[t], expected, rtol=1e-4, atol=1e-5)

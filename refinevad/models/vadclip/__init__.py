@@ -1,0 +1,1 @@
+"""VadCLIP, vision-language alignment for video anomaly detection (Wu et al., AAAI 2024)."""
