@@ -155,14 +155,12 @@ class StudyFile(Section):
     def _cost_and_metric(self) -> Self:
         if self.objective.cost is None:
             return self
-        if self.variants:
-            raise ValueError("variants are not searched: remove the objective's cost")
         if self.pruning is not None:
             raise ValueError(
                 "pruning stops a trial by its metric alone, and a cheap one with a lower metric "
                 "may be worth having: with a cost remove pruning"
             )
-        if SAMPLERS[self.search.sampler].with_cost is None:
+        if not self.variants and SAMPLERS[self.search.sampler].with_cost is None:
             able = [name for name, entry in SAMPLERS.items() if entry.with_cost]
             raise ValueError(
                 f"search.sampler {self.search.sampler} knows no cost; give one of {', '.join(able)}"

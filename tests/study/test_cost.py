@@ -201,7 +201,7 @@ def test_a_study_with_a_cost_is_extended_verified_and_reported(
     tmp_path: Path, stores: Path, data: Path, cost: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import study as api
-    from study import report, verify
+    from study import confirm, report, verify
 
     content = yaml.safe_load(study_text(data)) | {
         "objective": [{"metric": "ap"}, {"cost": cost}],
@@ -228,6 +228,20 @@ def test_a_study_with_a_cost_is_extended_verified_and_reported(
     flags = ["--study", str(runs / "extended")]
     assert verify.main([*flags, "--stores", str(stores), "--sample", "2"]) == 0
     assert report.main([*flags, "--tracking-uri", "none"]) == 0
+    if cost == "flops":
+        again_of = [
+            *flags,
+            "--stores",
+            str(stores),
+            "--backend",
+            "serial",
+            "--tracking-uri",
+            "none",
+        ]
+        few = ["--top", "1", "--seeds", "1", "--splits", "1", "--no-baselines"]
+        assert confirm.main([*again_of, *few, "--runs", str(runs)]) == 0
+        confirmed = api.open_study(runs / "extended_confirm")
+        assert confirmed.trials["metrics/cost/flops"].notna().all()
     page = (runs / "extended" / "report.html").read_text()
     assert "Objective against cost" in page
     assert ("is measured by a clock" in page) == (cost == "latency")
