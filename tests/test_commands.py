@@ -17,12 +17,14 @@ from refinevad import cli
 from refinevad.__main__ import COMMANDS as OF_REFINEVAD
 from refinevad.config.document import read_document
 from refinevad.errors import InputError
+from refinevad.models.registry import CONFIGS
 from study.__main__ import COMMANDS as OF_STUDY
 from study.config.load import load_study
 from study.config.schema import study_schema
 from study.init import main as init
 from study.init import study_files
 from study.list import main as list_studies
+from study.space.membership import contains
 from tests.support.ledgers import made
 from tests.support.workspace import REPOSITORY
 
@@ -106,6 +108,37 @@ def test_init_knows_the_files_of_the_repository() -> None:
 def folders(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("UCF_ROOT", "XD_ROOT", "REFINEVAD_DATA"):
         monkeypatch.setenv(name, "/data")
+
+
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize("detector", CONFIGS)
+def test_init_writes_a_file_that_searches_any_detector(
+    detector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    init(["ucf_captions", "--model", detector])
+    path = Path(f"ucf_captions_{detector}.yaml")
+    jsonschema.validate(read_document(path).data, study_schema())
+    file = load_study(path)
+    assert file.study.name == f"ucf_captions_{detector}"
+    assert file.model.name == detector
+    config = CONFIGS[detector]
+    assert set(config.space) <= set(file.space) <= {*config.space, "lr", "epochs"}
+    assert ("lr" in file.space) == (not config.fitted)
+    assert path.read_text().startswith("# UCF-Crime, official split")
+    defaults = file.model.model_dump()
+    if detector not in ("refinevad", "linear"):  # the published value is in its range
+        for knob in config.space:
+            assert contains(file.space[knob].distribution(), defaults[knob]), knob
+
+
+def test_init_knows_its_detectors_and_files_without_a_space(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "a.yaml")]
+    with pytest.raises(InputError, match="--model rtfn: there is no such detector; known: refine"):
+        init(["own", "--model", "rtfn", *out])
+    with pytest.raises(InputError, match=r"paper_ucf\.yaml searches nothing; take another file"):
+        init(["paper_ucf", "--model", "rtfm", *out])
+    assert not (tmp_path / "a.yaml").exists()
 
 
 @pytest.mark.usefixtures("folders")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -40,6 +40,8 @@ class DetectorConfig(Section):
     """Weight of a video's mean logit in every score; 0: off. `auto`: 0, 0.25, 0.5 or 0.75, chosen
     like `smooth_segments`."""
 
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Ranges of its own knobs that a search begins with, as `space` of a study file has them."""
     dependent: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of fields whose values must fit each other (heads that must divide a width)."""
     revision: ClassVar[int] = 1

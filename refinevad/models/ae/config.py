@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Width
@@ -13,6 +14,11 @@ class AutoencoderConfig(DetectorConfig):
 
     name: Literal["ae"] = "ae"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "hidden": {"choice": [128, 512]},
+        "code": {"choice": [32, 64, 128]},
+        "stack": {"choice": [1, 4]},
+    }
     hidden: Width = 512
     """Width of the first and of the last hidden layer."""
     code: Width = 128

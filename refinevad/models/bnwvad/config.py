@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,13 @@ class BNWVADConfig(DetectorConfig):
 
     name: Literal["bnwvad"] = "bnwvad"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ratio_video": {"uniform": [0.05, 0.5]},
+        "ratio_batch": {"uniform": [0.1, 0.6]},
+        "w1": {"log_uniform": [0.5, 20.0]},
+        "w2": {"log_uniform": [2.0, 50.0]},
+        "bn_momentum": {"choice": [0.01, 0.1]},
+    }
     dropout: Dropout = 0.0
     """In the encoder."""
     ratio_video: Fraction = 0.2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,11 @@ class CLIPTSAConfig(MagnitudeConfig):
 
     name: Literal["cliptsa"] = "cliptsa"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **MagnitudeConfig.space,
+        "rho": {"uniform": [0.5, 1.0]},
+        "noise": {"log_uniform": [0.01, 0.2]},
+    }
     rho: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
     """Share of a video's segments that are let through; the authors have 0.95 on UCF-Crime, 0.9 on
     XD-Violence."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,13 @@ class DeepMILConfig(DetectorConfig):
 
     name: Literal["deepmil"] = "deepmil"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dropout": {"uniform": [0.2, 0.7]},
+        "hidden": {"choice": [128, 512, 1024]},
+        "top_k": {"choice": [1, 3, 5]},
+        "margin": {"uniform": [0.2, 1.0]},
+        "lambda_smooth": {"log_uniform": [1e-6, 1e-2]},
+    }
     hidden: Width = 512
     """Width of the first hidden layer; the second has 32."""
     dropout: Dropout = 0.6

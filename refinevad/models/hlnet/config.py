@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from refinevad.config.detector import DetectorConfig
 from refinevad.config.section import Dropout, Fraction, NonNegative, Positive
@@ -13,6 +14,12 @@ class HLNetConfig(DetectorConfig):
 
     name: Literal["hlnet"] = "hlnet"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dropout": {"uniform": [0.2, 0.7]},
+        "threshold": {"uniform": [0.3, 0.9]},
+        "sharpness": {"log_uniform": [0.03, 0.3]},
+        "w_online": {"uniform": [1.0, 10.0]},
+    }
     dropout: Dropout = 0.6
     """After either layer of the stem and after every graph layer."""
     threshold: Fraction = 0.7

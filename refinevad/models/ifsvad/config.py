@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,13 @@ class IFSVADConfig(DetectorConfig):
 
     name: Literal["ifsvad"] = "ifsvad"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dropout": {"uniform": [0.2, 0.8]},
+        "stride": {"choice": [4, 8]},
+        "top_k": {"choice": [3, 5, 8]},
+        "sparsity": {"log_uniform": [1e-3, 0.1]},
+        "smoothness": {"log_uniform": [1e-5, 1e-3]},
+    }
     dropout: Dropout = 0.7
     """In the head."""
     stride: Annotated[int, Field(ge=2)] = 4

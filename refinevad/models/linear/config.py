@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,10 @@ class LinearConfig(DetectorConfig):
 
     name: Literal["linear"] = "linear"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "top_k": {"choice": [1, 3, 5]},
+        "l2": {"log_uniform": [1e-6, 1e-1]},
+    }
     top_k: Annotated[int, Field(ge=1)] | None = None
     """Segments a video is judged by in training. None: T // 16 + 1."""
     pool: Literal["scores", "logits"] = "scores"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,14 @@ class MGFNConfig(DetectorConfig):
 
     name: Literal["mgfn"] = "mgfn"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "depth": {"choice": ["1-1-1", "3-3-2"]},
+        "last": {"choice": [256, 1024]},
+        "mag_ratio": {"log_uniform": [0.01, 1.0]},
+        "w_contrast": {"log_uniform": [1e-4, 1e-2]},
+        "margin": {"log_uniform": [20.0, 400.0]},
+        "length_of": {"choice": ["h", "f"]},
+    }
     depth: Literal["1-1-1", "3-3-2"] = "3-3-2"
     """Blocks of the three stages."""
     last: Annotated[int, Field(ge=64, multiple_of=64)] = 1024

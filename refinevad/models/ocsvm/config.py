@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,10 @@ class OneClassSVMConfig(DetectorConfig):
 
     name: Literal["ocsvm"] = "ocsvm"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "nu": {"log_uniform": [0.01, 0.5]},
+        "components": {"choice": [32, 64, 128]},
+    }
     fitted: ClassVar[bool] = True
 
     nu: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1

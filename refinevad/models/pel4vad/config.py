@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,14 @@ class PEL4VADConfig(TextConfig):
 
     name: Literal["pel4vad"] = "pel4vad"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "window": {"choice": [5, 9, 17]},
+        "kernel": {"choice": [3, 9]},
+        "temperature": {"log_uniform": [0.02, 0.2]},
+        "w_kl": {"log_uniform": [0.1, 10.0]},
+        "power_norm": {"choice": [True, False]},
+        "dropout": {"uniform": [0.0, 0.5]},
+    }
     window: OddNumber = 9
     """Segments that the local half of the attention sees."""
     kernel: Annotated[int, Field(ge=1)] = 9

@@ -35,6 +35,13 @@ class RefineVADConfig(DetectorConfig):
 
     name: Literal["refinevad"] = "refinevad"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "d_proj": {"choice": [64, 128, 256]},
+        "d_emb": {"choice": [32, 64, 128, 256]},
+        "lambda_cat": {"log_uniform": [0.05, 2.0]},
+        "lambda_gmm": {"log_uniform": [0.01, 1.0]},
+        "lambda_reg": {"log_uniform": [1e-4, 3e-2]},
+    }
 
     dependent: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("d_model", "encoder_heads", "shift_groups", "temporal"),

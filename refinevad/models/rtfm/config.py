@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +13,14 @@ from refinevad.config.section import Dropout, NonNegative, Positive, Width
 
 class MagnitudeConfig(DetectorConfig):
     """What detectors that train the length of features have in common."""
+
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dropout": {"uniform": [0.2, 0.8]},
+        "alpha": {"log_uniform": [1e-5, 1e-3]},
+        "margin": {"log_uniform": [10.0, 200.0]},
+        "sparsity": {"log_uniform": [8e-4, 8e-2]},
+        "smoothness": {"log_uniform": [8e-5, 8e-3]},
+    }
 
     dropout: Dropout = 0.7
     """After the temporal module and after either hidden layer of the head."""

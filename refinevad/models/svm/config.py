@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,9 @@ class LinearSVMConfig(DetectorConfig):
 
     name: Literal["svm"] = "svm"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "c": {"log_uniform": [1e-3, 1e3]},
+    }
     fitted: ClassVar[bool] = True
 
     c: Positive = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from refinevad.config.section import Width
 from refinevad.models.rtfm.config import MagnitudeConfig
@@ -14,6 +14,10 @@ class TEVADConfig(MagnitudeConfig):
 
     name: Literal["tevad"] = "tevad"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **MagnitudeConfig.space,
+        "fusion": {"choice": ["concat", "add"]},
+    }
     fusion: Literal["concat", "add"] = "concat"
     """Both modalities side by side, or the first mapped to the width of the second and added."""
     hidden: Width = 512

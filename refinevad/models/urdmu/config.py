@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,14 @@ class URDMUConfig(DetectorConfig):
 
     name: Literal["urdmu"] = "urdmu"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dropout": {"uniform": [0.1, 0.7]},
+        "memory": {"choice": [20, 60, 120]},
+        "w_memory": {"log_uniform": [0.01, 1.0]},
+        "w_triplet": {"log_uniform": [0.01, 1.0]},
+        "w_kl": {"log_uniform": [1e-4, 1e-2]},
+        "w_dist": {"log_uniform": [1e-5, 1e-3]},
+    }
     dropout: Dropout = 0.5
     """In the encoder: after the attention and twice in the network."""
     memory: Annotated[int, Field(ge=4)] = 60

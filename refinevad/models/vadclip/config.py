@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,14 @@ class VadCLIPConfig(TextConfig):
 
     name: Literal["vadclip"] = "vadclip"
     """Which detector this section describes."""
+    space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "window": {"choice": [4, 8, 16, 32]},
+        "blocks": {"choice": [1, 2]},
+        "temperature": {"log_uniform": [0.02, 0.2]},
+        "w_apart": {"log_uniform": [1e-4, 1.0]},
+        "prompt_scale": {"uniform": [0.0, 1.0]},
+        "head": {"choice": ["c", "a"]},
+    }
     window: Annotated[int, Field(ge=1)] = 8
     """Segments that attend to each other in the adapter's blocks."""
     blocks: Annotated[int, Field(ge=1)] = 2
