@@ -18,16 +18,22 @@ class TrainConfig(Section):
     former: ClassVar[Mapping[str, Any]] = {"schedule": "constant", "warmup_epochs": 0.0}
 
     epochs: Annotated[int, Field(ge=1)] = 30
-    """Passes; one pass is min(normal, abnormal videos) // (batch_size / 2) steps, at least one."""
+    """Passes; one pass is min(normal, abnormal videos) // (batch_size / 2) steps, at least one; of
+    mixed batches, all videos // batch_size."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Length of a run in gradient steps, in place of `epochs`: as many epochs as it takes. Not
     searched."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 64
     """[h] Videos a step: half normal, half abnormal."""
+    batches: Literal["balanced", "mixed"] = "balanced"
+    """`balanced`: half of a step's videos are normal, half abnormal. `mixed`: as they come; an
+    epoch is every video once."""
+    optimizer: Literal["adamw", "adam", "adagrad"] = "adamw"
+    """`adam` has the weight decay in the gradient, as some originals do; `adagrad` likewise."""
     lr: Positive = 3e-3
-    """[h] Learning rate of AdamW. Searched."""
+    """[h] Learning rate. Searched."""
     weight_decay: NonNegative = 0.01
-    """[g] AdamW's decoupled decay."""
+    """[g] Weight decay; AdamW's is decoupled."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """[h] Learning rate over the run; `cosine` falls to zero at the last step."""
     warmup_epochs: NonNegative = 2.0

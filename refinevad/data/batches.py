@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,9 +69,54 @@ class BalancedBatches:
             yield from videos[torch.randperm(len(videos), generator=self._generator)].tolist()
 
 
-def steps_of_an_epoch(labels: npt.NDArray[np.bool_], batch_size: int) -> int:
-    """Gradient steps of an epoch on videos with labels (N, C): no video of the rarer kind twice, at
-    least one step."""
+class MixedBatches:
+    """Batches of videos of any kind, as a stream of permutations gives them.
+
+    Arguments as of :class:`BalancedBatches`; ``labels`` say how many videos there are.
+    """
+
+    def __init__(
+        self, labels: Any, batch_size: int, generator: torch.Generator, crops: int = 1
+    ) -> None:
+        self._videos, self._size = len(labels), batch_size
+        self._generator, self._crops = generator, crops
+        self._order = self._stream()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches until all videos but a rest have been seen once; at least one."""
+        return max(1, self._videos // self._size)
+
+    def epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yields (videos (B,), crops (B,)), both int64 on the CPU."""
+        import torch
+
+        for _ in range(self.steps_per_epoch):
+            videos = [next(self._order) for _ in range(self._size)]
+            crops = torch.randint(self._crops, (self._size,), generator=self._generator)
+            yield torch.tensor(videos), crops
+
+    def _stream(self) -> Iterator[int]:
+        import torch
+
+        while True:
+            yield from torch.randperm(self._videos, generator=self._generator).tolist()
+
+
+BATCHES: Mapping[str, type[BalancedBatches | MixedBatches]] = {
+    "balanced": BalancedBatches,
+    "mixed": MixedBatches,
+}
+"""``train.batches`` -> what draws them."""
+
+
+def steps_of_an_epoch(
+    labels: npt.NDArray[np.bool_], batch_size: int, batches: str = "balanced"
+) -> int:
+    """Gradient steps of an epoch on videos with labels (N, C): no video of the rarer kind twice, of
+    mixed batches no video at all, and at least one step."""
+    if batches == "mixed":
+        return max(1, len(labels) // batch_size)
     abnormal = int(labels.any(axis=1).sum())
     return max(1, min(abnormal, len(labels) - abnormal) // (batch_size // 2))
 

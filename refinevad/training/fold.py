@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
-from refinevad.data.batches import BalancedBatches
+from refinevad.data.batches import BATCHES
 from refinevad.models.base import Batch, Detector, Split
 from refinevad.models.registry import detector_class
 from refinevad.run_config import Config
@@ -18,6 +18,12 @@ from refinevad.training.random_state import RandomState
 from refinevad.training.schedule import learning_rate
 from refinevad.training.task import task_of
 
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "adagrad": torch.optim.Adagrad,
+}
+"""``train.optimizer`` -> its class; each has a fused step."""
 State = dict[str, Tensor]
 """Weights and buffers on the CPU, by name."""
 
@@ -46,7 +52,7 @@ class Fold:
         self._videos = torch.from_numpy(judge.training)
         self._labels = torch.from_numpy(labels).to(device)
         self._features = judge.features
-        self._batches = BalancedBatches(
+        self._batches = BATCHES[config.train.batches](
             labels,
             config.train.batch_size,
             torch.Generator().manual_seed(seed),
@@ -64,7 +70,7 @@ class Fold:
         self._model.fit_normalisation(split)
         self._model.prepare(split)
         self._average = deepcopy(self._model) if config.train.ema else None
-        self._optimizer = torch.optim.AdamW(
+        self._optimizer = OPTIMIZERS[config.train.optimizer](
             self._model.parameter_groups(),
             lr=config.train.lr,
             weight_decay=config.train.weight_decay,

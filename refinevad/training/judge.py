@@ -74,7 +74,7 @@ def with_epochs(
     if train.steps is None:
         return train
     training, _ = training_videos(store, data, objective, split_seed)
-    an_epoch = steps_of_an_epoch(store.train.labels[training], train.batch_size)
+    an_epoch = steps_of_an_epoch(store.train.labels[training], train.batch_size, train.batches)
     epochs = -(-train.steps // an_epoch)
     return train.model_copy(update={"steps": None, "epochs": epochs})
 

@@ -61,6 +61,8 @@ _SINCE_0_2: tuple[tuple[str | None, str, Any], ...] = (
     ("objective", "fold_kind", "repeated"),
     ("objective", "cost", None),
     ("train", "ema", 0.0),
+    ("train", "batches", "balanced"),
+    ("train", "optimizer", "adamw"),
     ("pruning", "rule", "percentile"),
     (None, "constraints", []),
     ("search", "enqueue", []),

@@ -205,7 +205,8 @@ class _Session:
         from refinevad.training.monitor import few_steps
 
         file = self._file
-        if "batch_size" in file.space or any(d.fitted for d in file.detectors()):
+        searched = {"batch_size", "batches"} & file.space.keys()
+        if searched or file.train.batches == "mixed" or any(d.fitted for d in file.detectors()):
             return
         chosen = training_videos(self._store, file.data, file.objective, file.split_seed)[0]
         note = few_steps(self._store.train.labels[chosen], file.train.batch_size, longest(file))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from refinevad.data import BalancedBatches, validation_split
+from refinevad.data.batches import MixedBatches, steps_of_an_epoch
 from refinevad.errors import InputError
 
 
@@ -123,3 +124,20 @@ def test_the_only_video_of_a_category_stays_in_training() -> None:
 def test_too_few_videos_to_split_are_refused() -> None:
     with pytest.raises(InputError, match="1 abnormal training videos"):
         validation_split(labels_of(1, 10), 0.15, 0)
+
+
+def test_mixed_batches_are_permutations_of_all_videos() -> None:
+    labels = labels_of(10, 17)
+    mixed = MixedBatches(labels, 4, torch.Generator().manual_seed(1), crops=10)
+    assert mixed.steps_per_epoch == steps_of_an_epoch(labels, 4, "mixed") == 27 // 4
+    drawn = list(mixed.epoch())
+    assert len(drawn) == 6
+    seen = [int(v) for videos, _ in drawn for v in videos]
+    seen += [int(v) for videos, _ in mixed.epoch() for v in videos]
+    assert sorted(seen[:27]) == list(range(27))
+    assert all(crops.shape == (4,) and crops.max() < 10 for _, crops in drawn)
+    again = MixedBatches(labels, 4, torch.Generator().manual_seed(1), crops=10)
+    assert [v.tolist() for v, _ in again.epoch()] == [v.tolist() for v, _ in drawn]
+    few = MixedBatches(labels_of(1, 1), 8, torch.Generator(), crops=1)
+    assert few.steps_per_epoch == 1
+    assert sorted(next(few.epoch())[0].tolist()) == [0] * 4 + [1] * 4

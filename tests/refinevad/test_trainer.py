@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 from refinevad.config.training import ObjectiveConfig, Runtime, TrainConfig
-from refinevad.data import validation_split
+from refinevad.data import BalancedBatches, validation_split
 from refinevad.errors import InputError
 from refinevad.evaluation.metrics import frame_metrics, video_label_floor, video_metrics
 from refinevad.evaluation.scores import score_segments, score_test
+from refinevad.models.base import Batch
 from refinevad.models.refinevad.model import RefineVAD
 from refinevad.run_config import Config
 from refinevad.testing.tiny_store import tiny_store
@@ -263,3 +265,47 @@ def test_the_hardware_says_what_decides_the_bits() -> None:
     assert facts["threads"] == "1"
     assert facts["torch"] == torch.__version__
     assert facts["processor"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_an_optimizer_steps_as_torchs_own_does(optimizer: str) -> None:
+    """One step of a linear scorer, with a weight decay that differs where it is coupled."""
+    settings = {"optimizer": optimizer, "weight_decay": 0.5, "lr": 0.1, "epochs": 1}
+    data = {"synthetic": "ucf-like", "segments": 8, "val_fraction": 0.3}
+    train = {"batch_size": 16, "clip_norm": 0.0, "schedule": "constant", "warmup_epochs": 0}
+    config = Config.model_validate(
+        {"data": data, "model": {"name": "linear"}, "train": train | settings}
+    )
+    runtime = Runtime(device="cpu", precision="fp32")
+    run = TrainingRun(tiny_store(), config, seed=1, split_seed=1, runtime=runtime)
+    fold = run._folds[0]
+    model = copy.deepcopy(fold._model)
+    kind = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}[optimizer]
+    own = kind(model.parameters(), lr=0.1, weight_decay=0.5)
+    generator = torch.Generator().manual_seed(1)
+    labels = fold._labels.cpu()
+    for video, crop in BalancedBatches(labels, 16, generator, 2).epoch():
+        x = fold._features[fold._videos[video], crop].float()
+        own.zero_grad()
+        torch.autograd.backward(model.losses(Batch(x, labels[video]))["loss"])
+        own.step()
+    run.run_epoch()
+    for mine, theirs in zip(fold._model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["refinevad", "deepmil", "rtfm", "urdmu", "bnwvad", "mgfn"])
+def test_mixed_batches_train_any_detector(model: str) -> None:
+    """A batch may be of one kind alone."""
+    knobs = {"d_model": 16, "d_proj": 8} if model == "refinevad" else {}
+    knobs = {"depth": "1-1-1", "last": 64} if model == "mgfn" else knobs
+    config = Config.model_validate(
+        {
+            "data": {"synthetic": "ucf-like", "segments": 8, "val_fraction": 0.3},
+            "model": {"name": model} | knobs,
+            "train": {"batch_size": 2, "epochs": 1, "batches": "mixed"},
+        }
+    )
+    runtime = Runtime(device="cpu", precision="fp32")
+    result = train(tiny_store(), config, seed=1, split_seed=1, runtime=runtime)
+    assert not result.diverged
