@@ -16,6 +16,7 @@ COMMANDS = {
     "importance": "says which hyperparameters matter, and how sure that is",
     "verify": "verifies a study to the last bit",
     "publish": "shows a study in MLflow",
+    "leaderboard": "makes a fair table of detectors",
     "transfer": "says what carries over to another data set",
     "paper": "makes the paper's tables and figures from your runs",
     "schema": "prints the JSON schema of a study file",

@@ -35,7 +35,7 @@ COMMANDS = {
     "refinevad": {"prepare", "train", "evaluate", "score"},
     "study": {
         *("run", "publish", "verify", "importance", "report", "confirm", "transfer", "paper"),
-        *("init", "list", "schema"),
+        *("init", "list", "schema", "leaderboard"),
     },
 }
 LIBRARY = {

@@ -42,6 +42,8 @@ class DetectorConfig(Section):
 
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Ranges of its own knobs that a search begins with, as `space` of a study file has them."""
+    knows: ClassVar[str] = "video labels"
+    """What it is told about the training videos, as tables group detectors."""
     dependent: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of fields whose values must fit each other (heads that must divide a width)."""
     revision: ClassVar[int] = 1

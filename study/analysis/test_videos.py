@@ -124,22 +124,30 @@ def over_seeds_and_videos(values: Array, *, bound: float, seed: int = 0) -> Foun
             so does the interval.
         seed: Seed of the draws.
     """
-    runs = len(values)
     means = values.mean(axis=0)
     if not np.isfinite(means[0]):
         return None
-    if 1 < runs < FEWEST_SEEDS:
+    draws = means if len(values) == 1 else draws_over_seeds_and_videos(values, seed=seed)
+    if draws is None:
         return Found(value=float(means[0]))
-    draws = means.copy()
-    if runs >= FEWEST_SEEDS:
-        error = values[:, 0].std(ddof=1) / math.sqrt(runs)
-        rng = np.random.default_rng(seed)
-        draws[1:] += error * t.rvs(runs - 1, size=len(draws) - 1, random_state=rng)
     found = interval_of(draws)
     if found is None:
         return Found(value=float(means[0]))
     low, high = max(bound, found.low), min(1.0, found.high)
     return Found(value=found.value, low=low, high=high)
+
+
+def draws_over_seeds_and_videos(values: Array, *, seed: int = 0) -> Array | None:
+    """The draws of :func:`over_seeds_and_videos`, (1 + replicates,), the mean itself first; None
+    where there are fewer than three runs, or the metric is undefined."""
+    runs = len(values)
+    draws: Array = values.mean(axis=0)
+    if runs < FEWEST_SEEDS or not np.isfinite(draws[0]):
+        return None
+    error = values[:, 0].std(ddof=1) / math.sqrt(runs)
+    rng = np.random.default_rng(seed)
+    draws[1:] += error * t.rvs(runs - 1, size=len(draws) - 1, random_state=rng)
+    return draws
 
 
 def subject_of(

@@ -149,9 +149,11 @@ def _print_variants(
         ]
         table.add_row(name, "", *texts, style="dim")
     console.print(table)
-    said = [compared(variant_results(found[OBJECTIVE], variants[0]), what, {})]
+    said = []
+    if len(variants) > 1:
+        said.append(compared(variant_results(found[OBJECTIVE], variants[0]), what, {}))
     for key, title in columns.items():
-        if key == OBJECTIVE:
+        if key == OBJECTIVE or len(variants) == 1:
             continue
         results = with_test_videos(variant_results(found[key], variants[0]), key, on_test)
         if any(result.with_videos for result in results):

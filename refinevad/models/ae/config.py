@@ -14,6 +14,7 @@ class AutoencoderConfig(DetectorConfig):
 
     name: Literal["ae"] = "ae"
     """Which detector this section describes."""
+    knows: ClassVar[str] = "normal videos"
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hidden": {"choice": [128, 512]},
         "code": {"choice": [32, 64, 128]},

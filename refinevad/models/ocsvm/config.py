@@ -16,6 +16,7 @@ class OneClassSVMConfig(DetectorConfig):
 
     name: Literal["ocsvm"] = "ocsvm"
     """Which detector this section describes."""
+    knows: ClassVar[str] = "normal videos"
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "nu": {"log_uniform": [0.01, 0.5]},
         "components": {"choice": [32, 64, 128]},

@@ -16,6 +16,7 @@ class PEL4VADConfig(TextConfig):
 
     name: Literal["pel4vad"] = "pel4vad"
     """Which detector this section describes."""
+    knows: ClassVar[str] = "category texts"
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "window": {"choice": [5, 9, 17]},
         "kernel": {"choice": [3, 9]},

@@ -35,6 +35,7 @@ class RefineVADConfig(DetectorConfig):
 
     name: Literal["refinevad"] = "refinevad"
     """Which detector this section describes."""
+    knows: ClassVar[str] = "categories"
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "d_proj": {"choice": [64, 128, 256]},
         "d_emb": {"choice": [32, 64, 128, 256]},

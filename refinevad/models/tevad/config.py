@@ -14,6 +14,7 @@ class TEVADConfig(MagnitudeConfig):
 
     name: Literal["tevad"] = "tevad"
     """Which detector this section describes."""
+    knows: ClassVar[str] = "two modalities"
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **MagnitudeConfig.space,
         "fusion": {"choice": ["concat", "add"]},

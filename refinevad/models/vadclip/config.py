@@ -16,6 +16,7 @@ class VadCLIPConfig(TextConfig):
 
     name: Literal["vadclip"] = "vadclip"
     """Which detector this section describes."""
+    knows: ClassVar[str] = "category texts"
     space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "window": {"choice": [4, 8, 16, 32]},
         "blocks": {"choice": [1, 2]},
