@@ -141,13 +141,14 @@ def _conclude(
     for card in cards:
         print_card(console, card)
     assert cards[0].table is not None
+    # before pictures are written with their captions in them
+    page = page_of(found, cards, args.file.read_text(encoding="utf-8"))
     with or_stop(folder):
         for place, card in enumerate(cards, 1):
             write_card(card, folder / "cards" / str(place), fingerprint=store.fingerprint)
         table: str = cards[0].table.to_csv(index=False)
         write_whole(folder / "leaderboard.csv", table.encode())
         write_whole(folder / "leaderboard.tex", latex(cards[0].table).encode())
-        page = page_of(found, cards, args.file.read_text(encoding="utf-8"))
         write_whole(folder / "leaderboard.html", page.encode())
     say(console, f"\nwritten: {folder}/leaderboard.html, .csv, .tex")
 

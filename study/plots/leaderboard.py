@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from study.analysis.estimate import Estimate
@@ -67,6 +68,7 @@ def best_of_curves(curves: Mapping[str, Mapping[int, float]], label: str) -> Fig
                 marker=MARKS[place % len(MARKS)], markersize=4.5, linewidth=1.3, label=name,
             )  # fmt: skip
         axes.set(xlabel="trials", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color=GRID, linewidth=0.6)
         picture.legend(loc="outside right upper")
     return picture

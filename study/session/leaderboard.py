@@ -37,7 +37,7 @@ from study.trials.spec import TrialSpec
 Array = NDArray[Any]
 GATE = "gate.json"
 COST_NAMES = ("parameters", "flops", "latency")
-COUNTS = (5, 10, 20, 30, 60, 100)
+COUNTS = (1, 2, 5, 10, 20, 30, 60, 100)
 """Numbers of trials for which the expected best objective is said."""
 
 
