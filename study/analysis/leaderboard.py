@@ -159,6 +159,7 @@ class MethodResult:
         params: Its winning configuration.
         objective: Of that in the search.
         test: Metric -> (K, 1 + replicates) of the retrained models, in the order of their seeds.
+        seeds: (K,) which of the table's seeds they are; one that diverged is not among them.
         tuning: What the search was worth.
         costs: Name of a cost -> value.
         seconds: Of one retraining, mean.
@@ -170,6 +171,7 @@ class MethodResult:
     params: Params
     objective: float
     test: dict[str, Array]
+    seeds: list[int]
     tuning: Tuning | None
     costs: dict[str, float]
     seconds: float
@@ -190,6 +192,18 @@ class LeaderboardResult:
     failed: list[str]
     floors: dict[str, dict[str, float]]
     """Baseline -> metric -> value."""
+
+
+def paired(own: MethodResult, other: MethodResult, metric: str) -> Contrast | None:
+    """The difference of two methods over the seeds that both have."""
+    shared = sorted(set(own.seeds) & set(other.seeds))
+    if not shared:
+        return None
+    rows = [
+        method.test[metric][[method.seeds.index(seed) for seed in shared]]
+        for method in (own, other)
+    ]
+    return contrast(rows[0], rows[1])
 
 
 def headline_of(file: LeaderboardFile) -> str:

@@ -15,10 +15,10 @@ from study.analysis.leaderboard import (
     Contrast,
     LeaderboardResult,
     MethodResult,
-    contrast,
     headline_of,
     holm,
     letters,
+    paired,
 )
 from study.analysis.paired import interval, signed
 from study.analysis.test_videos import over_seeds_and_videos
@@ -54,10 +54,9 @@ def _table_card(found: LeaderboardResult) -> Card:
     by_name = {m.name: m for m in order}
     pairs: dict[frozenset[str], Contrast] = {}
     for a, b in combinations(order, 2):
-        if len(a.test[headline]) == len(b.test[headline]):
-            one = contrast(a.test[headline], b.test[headline])
-            if one is not None:
-                pairs[frozenset((a.name, b.name))] = one
+        one = paired(a, b, headline)
+        if one is not None:
+            pairs[frozenset((a.name, b.name))] = one
     adjusted = holm({pair: c.p for pair, c in pairs.items()})
     apart = {pair for pair, p in adjusted.items() if p < LEVEL}
     groups = letters([m.name for m in order], apart) if pairs else {}
@@ -69,7 +68,7 @@ def _table_card(found: LeaderboardResult) -> Card:
         row["group"] = groups.get(method.name, "")
         difference = None
         if reference is not None and reference is not method:
-            difference = contrast(method.test[headline], reference.test[headline])
+            difference = paired(method, reference, headline)
         row[f"{TITLES[headline]} − {found.file.reference}"] = (
             "reference"
             if method is reference

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from refinevad.data import Store
+from refinevad.errors import InputError
 from refinevad.evaluation.bootstrap import VideoBootstrap
 from refinevad.evaluation.cost import cost_of
 from refinevad.evaluation.scores import score_test
@@ -106,10 +107,13 @@ def results_of(
     bootstrap = VideoBootstrap(
         store.test.truth, store.test.offsets, abnormal, frames=store.test.snippet_frames
     )
-    floors = {}
-    for baseline in baselines(store, file.data, split_seed=file.split_seed, say=say):
-        drawn = bootstrap.metrics(baseline.scores)
-        floors[baseline.name] = {metric: float(drawn[metric][0]) for metric in METRICS}
+    floors: dict[str, dict[str, float]] = {}
+    try:
+        for baseline in baselines(store, file.data, split_seed=file.split_seed, say=say):
+            drawn = bootstrap.metrics(baseline.scores)
+            floors[baseline.name] = {metric: float(drawn[metric][0]) for metric in METRICS}
+    except (InputError, ValueError) as error:  # as the end of a session has it
+        say(f"the baselines are missing: {str(error).splitlines()[0]}")
     methods = []
     for name in file.names:
         if name not in failed:
@@ -148,6 +152,7 @@ def _method(
         search.file.active(winner.params),
         winner.objective or 0.0,
         {metric: np.stack([row[metric] for row in found]) for metric in METRICS} if found else {},
+        [int(record.params[REPLICATE]) for record in trained],
         tuning_of(
             search.records, f"selected/test/{headline}", sorted({*COUNTS, file.leaderboard.trials})
         ),

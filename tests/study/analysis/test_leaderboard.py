@@ -9,7 +9,15 @@ import random
 import numpy as np
 import pytest
 
-from study.analysis.leaderboard import best_of, contrast, holm, letters, tuning_of
+from study.analysis.leaderboard import (
+    MethodResult,
+    best_of,
+    contrast,
+    holm,
+    letters,
+    paired,
+    tuning_of,
+)
 from study.ledger.records import TrialRecord
 
 
@@ -90,3 +98,19 @@ def test_what_tuning_gave_by_hand() -> None:
     assert found.seconds == 8.0
     assert found.best_of == {1: pytest.approx(2.2 / 3), 3: 0.9}
     assert tuning_of(records[3:], "selected/test/auc", [1]) is None
+
+
+def method(name: str, seeds: list[int], rows: np.ndarray) -> MethodResult:  # type: ignore[type-arg]
+    return MethodResult(name, {}, 0.9, {"auc": rows}, seeds, None, {}, 1.0, ("a", "b"), 0)
+
+
+def test_methods_are_paired_by_the_seeds_that_both_have() -> None:
+    rows = metrics(0.8, 0.02, 1, runs=5)
+    own, other = (
+        method("a", [0, 1, 3, 4], rows[[0, 1, 3, 4]]),
+        method("b", [0, 2, 3, 4], rows[[0, 2, 3, 4]]),
+    )
+    found = paired(own, other, "auc")
+    assert found is not None
+    assert found.difference.value == 0.0, "the same runs of the same seeds"
+    assert paired(own, method("c", [7], rows[:1]), "auc") is None
