@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from refinevad.files import or_stop, write_whole
+    from study.analysis.confirmation import said_of
     from study.analysis.importance import Unanswerable
     from study.ledger.study import read_study
     from study.reporting import overview
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     console = Console()
     view = read_study(study_folder(args))
     lead = [overview.lead(view)]
+    if confirmed := said_of(view.folder):
+        lead.append(confirmed)
     cards: list[Card | None]
     own = read_cards(view.folder, view.meta.fingerprint)
     if view.file.variants:

@@ -103,7 +103,9 @@ def test_the_command_trains_the_best_again_on_other_splits(workspace: Workspace)
     assert "all 6 trials have run already" in second.stdout
     report = command(workspace, "study.report", "--study", "small", "--tracking-uri", "none")
     assert report.returncode == 0, report.stderr
-    assert "Confirmed on new seeds and splits" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "Confirmed on new seeds and splits" in page
+    assert "is the configuration to trust" in page.partition("How the study was run")[0]
     once_more = workspace.run(*serial)
     assert f"confirmed: Trial {content['trusted']} is the configuration" in once_more.stdout
 
