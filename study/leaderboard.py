@@ -68,7 +68,7 @@ def _gate(console: Console, file: LeaderboardFile, store: Store, runs: Path) -> 
     passes = known_passes(folder, store.fingerprint, file)
     for method in file.names:
         if method not in passes:
-            say(console, f"gate: {method} learns eight videos by heart …")
+            say(console, f"gate: does {method} learn eight videos by heart? …")
             passes[method] = learns_by_heart(file.search(method), store)
             write_passes(folder, store.fingerprint, file, passes)
     return [method for method in file.names if not passes[method]]

@@ -46,7 +46,7 @@ def test_a_table_is_made_extended_by_a_method_and_verified(
     file, runs = content(data), tmp_path / "runs"
     assert run(tmp_path, stores, file) == 0
     said = capsys.readouterr().out
-    assert "gate: linear learns eight videos by heart" in said
+    assert "gate: does linear learn eight videos by heart?" in said
     assert "No number here was selected on test." in said
     journals = {p: p.read_bytes() for p in sorted(runs.glob("*/journal.log"))}
     assert [p.parent.name for p in journals] == [
@@ -56,7 +56,7 @@ def test_a_table_is_made_extended_by_a_method_and_verified(
     file["methods"].append("svm")
     assert run(tmp_path, stores, file) == 0
     said = capsys.readouterr().out
-    assert "gate: linear" not in said
+    assert "gate: does linear" not in said
     for path, before in journals.items():
         kept = [line for line in path.read_bytes().splitlines() if b"seal" not in line.lower()]
         assert [x for x in before.splitlines() if b"seal" not in x.lower()] == kept
