@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -28,6 +28,9 @@ from study.progress.forecast import Forecaster
 from study.search.proposal import first_proposals
 from study.space.dimension import Params
 from study.text import counted
+
+if TYPE_CHECKING:
+    from refinevad.data import Store
 
 MIN_TRIALS = 20
 """Smallest number of trials that is worth the measurement."""
@@ -59,13 +62,13 @@ class CpuPacking:
 
 
 def with_threads(
-    file: StudyFile, store: Path, *, workers: int | None, say: Callable[[str], None]
+    file: StudyFile, store: Store, *, workers: int | None, say: Callable[[str], None]
 ) -> StudyFile:
     """A study with the number of threads in place of ``auto``.
 
     Args:
         file: The study, which has not begun.
-        store: Folder of its packed data.
+        store: Its packed data.
         workers: Trials at once that the user wants; None: as many as fit.
         say: Called with messages for the user.
     """
@@ -84,7 +87,7 @@ def with_threads(
     drawn = first_proposals(file, min(_CANDIDATES, file.study.trials)) or [{}]
     largest = max(drawn, key=Forecaster(file, []).size)
     try:
-        found = measure_cpu_packing(file, store, largest, cores=cores, workers=workers)
+        found = measure_cpu_packing(file, store.path, largest, cores=cores, workers=workers)
     except RuntimeError as error:
         say(f"execution.threads: 1; it could not be measured ({error})")
         return _fixed(file, 1)

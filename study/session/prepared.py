@@ -62,7 +62,7 @@ def prepared(
         InputError: A study, table or storage cannot be read, or has nothing that fits.
     """
     file = as_in_ledger(of_these_data(file, store), folder)
-    file = with_threads(file, store.path, workers=workers, say=say)
+    file = with_threads(file, store, workers=workers, say=say)
     file = inherited_study(file, store, folder.parent, say)
     search = file.search
     enqueue = [

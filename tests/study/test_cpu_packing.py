@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,9 +101,10 @@ def test_what_cannot_be_measured_is_one_thread(stores: Path, data: Path) -> None
     said: list[str] = []
     file = StudyFile.model_validate(small(data))
     store = prepare(file.data, stores)
-    found = with_threads(file, stores / "nowhere", workers=None, say=said.append)
+    elsewhere = SimpleNamespace(path=stores / "nowhere")
+    found = with_threads(file, elsewhere, workers=None, say=said.append)  # type: ignore[arg-type]
     assert found.execution.threads == 1
     assert "could not be measured (" in said[-1]
     few = file.model_copy(update={"study": file.study.model_copy(update={"trials": 2})})
-    assert with_threads(few, store.path, workers=None, say=said.append).execution.threads == 1
+    assert with_threads(few, store, workers=None, say=said.append).execution.threads == 1
     assert "2 trials are too few to measure" in said[-1]
