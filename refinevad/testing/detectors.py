@@ -217,7 +217,7 @@ class DetectorContract:
         if isinstance(model, FittedDetector):
             x[labels.any(1), 4:8] += 5.0
             fit(model, x, labels)
-        elif not overfit(model, x, labels, lr=1e-2):
+        elif not overfit(model, x, labels, lr=1e-2, steps=160):
             model = built(config, width=24)
             overfit(model, x, labels, lr=1e-3)
         model.smoothing = Smoothing()  # noise does not last longer than a segment

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import t
 
+from refinevad.errors import InputError
 from study.analysis.confirmation import confirmation, name_of, sentences
 from study.analysis.ensemble import ensemble_of
 from study.config.variants import REPLICATE, VARIANT
@@ -58,30 +58,30 @@ def test_a_configuration_whose_trials_failed_is_not_trusted() -> None:
     assert len(sentences(found, "ap on val")) == 1
 
 
-def command(workspace: Workspace, module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=workspace.folder,
-        env=workspace.environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def test_the_command_trains_the_best_again_on_other_splits(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from study import confirm, report
+    from study import run as study_run
 
+    monkeypatch.chdir(workspace.folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    session = ["--stores", str(workspace.stores), "--tracking-uri", "none", "--backend", "serial"]
 
-def test_the_command_trains_the_best_again_on_other_splits(workspace: Workspace) -> None:
-    serial = ("--backend", "serial")
+    def said(main: Callable[[list[str]], int], *words: str) -> str:
+        assert main(list(words)) == 0
+        return capsys.readouterr().out
+
     text = workspace.space.read_text()
     workspace.space.write_text(text.replace("train: {", "train: {seed: 5, "))  # fixed, as the paper
-    assert workspace.run(*serial).returncode == 0
+    search_again = ("--space", str(workspace.space), "--no-baselines", *session)
+    said(study_run.main, *search_again)
     folder = workspace.folder / "runs" / "small"
     flags = ("--study", "small", "--top", "2", "--seeds", "3", "--splits", "2", "--ensemble")
-    rest = ("--stores", str(workspace.stores), "--tracking-uri", "none", *serial)
-    first = command(workspace, "study.confirm", *flags, *rest)
-    assert first.returncode == 0, first.stderr
-    assert "is the configuration to trust" in first.stdout
-    assert "The mean score of the trusted configuration's 3 models" in first.stdout
-    assert "Metrics of a trial are means over its 2 folds" in first.stdout
+    first = said(confirm.main, *flags, *session)
+    assert "is the configuration to trust" in first
+    assert "The mean score of the trusted configuration's 3 models" in first
+    assert "Metrics of a trial are means over its 2 folds" in first
 
     search, again = read_study(folder), read_study(folder.with_name("small_confirm"))
     best = ranked(search.records)[:2]
@@ -98,20 +98,17 @@ def test_the_command_trains_the_best_again_on_other_splits(workspace: Workspace)
     assert content["trusted"] in [r.number for r in best]
     assert (folder.with_name("small_confirm") / "cards" / "1_confirmed" / "table.csv").is_file()
 
-    second = command(workspace, "study.confirm", *flags, *rest)
-    assert second.returncode == 0
-    assert "all 6 trials have run already" in second.stdout
-    report = command(workspace, "study.report", "--study", "small", "--tracking-uri", "none")
-    assert report.returncode == 0, report.stderr
+    second = said(confirm.main, *flags, *session)
+    assert "all 6 trials have run already" in second
+    said(report.main, "--study", "small", "--tracking-uri", "none", "--bootstraps", "20")
     page = (folder / "report.html").read_text()
     assert "Confirmed on new seeds and splits" in page
     assert "is the configuration to trust" in page.partition("How the study was run")[0]
-    once_more = workspace.run(*serial)
-    assert f"confirmed: Trial {content['trusted']} is the configuration" in once_more.stdout
+    once_more = said(study_run.main, *search_again)
+    assert f"confirmed: Trial {content['trusted']} is the configuration" in once_more
 
-    mistaken = command(workspace, "study.confirm", "--study", "small_confirm", *rest)
-    assert mistaken.returncode == 2
-    assert "compares variants with several seeds already" in mistaken.stderr
+    with pytest.raises(InputError, match="compares variants with several seeds already"):
+        confirm.main(["--study", "small_confirm", *session])
 
 
 def test_an_ensemble_is_the_mean_of_its_members_scores(tmp_path: Path) -> None:

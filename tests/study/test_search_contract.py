@@ -86,7 +86,7 @@ def test_an_entry_says_what_it_is_and_has_the_interface(name: str) -> None:
         assert list(found) == list(expected)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [pytest.param("gp", marks=pytest.mark.slow), *QUICK])
 def test_what_learns_heeds_results_and_what_does_not_does_not(name: str) -> None:
     last = []
     for sign in (1, -1):

@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "vadclip": {"texts": "learned", "window": 4},
     "pel4vad": {"texts": "learned"},
-    "mgfn": {"depth": "1-1-1", "last": 128},
+    "mgfn": {"depth": "1-1-1", "last": 64},
 }  # fmt: skip
 """Knobs that make a test faster; a detector without a row is tested with its defaults."""
 VARIANTS: dict[str, dict[str, Any]] = {
