@@ -13,4 +13,4 @@ from tests.support.workspace import Workspace
 @pytest.fixture
 def workspace(tmp_path: Path, stores: Path, data: Path) -> Workspace:
     (tmp_path / "small.yaml").write_text(study_text(data))
-    return Workspace(tmp_path, stores)
+    return Workspace(tmp_path, stores, here=True)

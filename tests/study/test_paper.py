@@ -49,7 +49,7 @@ def paper(workspace: Workspace, *arguments: object) -> subprocess.CompletedProce
 def made(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> tuple[Workspace, str]:
     folder = tmp_path_factory.mktemp("paper")
     (folder / "small.yaml").write_text(SMALL_STUDY)
-    workspace = Workspace(folder, stores)
+    workspace = Workspace(folder, stores, here=True)
     run = paper(workspace, *QUICK, "--backend", "serial")
     assert run.returncode == 0, run.stdout + run.stderr
     return workspace, run.stdout

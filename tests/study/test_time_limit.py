@@ -149,7 +149,7 @@ def test_a_study_with_a_time_out_says_that_it_is_not_reproducible(
     tmp_path: Path, stores: Path
 ) -> None:
     """One trial is far longer than the limit; the others end."""
-    workspace = Workspace(tmp_path, stores)
+    workspace = Workspace(tmp_path, stores, here=True)
     text = SMALL_STUDY.replace("trials: 10", "trials: 3").replace("retries: 1", "retries: 0")
     text = text.replace("pruning: {percentile: 40, warmup_epochs: 1, after_trials: 3}\n", "")
     epochs = "epochs: {choice: [2, 2000]}"

@@ -42,7 +42,7 @@ seeds: 2
 @pytest.fixture
 def variants_workspace(tmp_path: Path, stores: Path, data: Path) -> Workspace:
     (tmp_path / "small.yaml").write_text(study_text(data, VARIANTS))
-    return Workspace(tmp_path, stores)
+    return Workspace(tmp_path, stores, here=True)
 
 
 def changed(**sections: Any) -> StudyFile:
@@ -104,7 +104,7 @@ def test_the_digest_is_that_of_any_number_of_workers_and_sessions(
     variants_workspace: Workspace, tmp_path: Path
 ) -> None:
     digest = digest_of(variants_workspace.run("--workers", "2"))
-    again = Workspace(tmp_path / "again", variants_workspace.stores)
+    again = Workspace(tmp_path / "again", variants_workspace.stores, here=True)
     again.folder.mkdir()
     again.space.write_text(variants_workspace.space.read_text())
     digest_of(again.run("--workers", "1", "--set", "seeds=1"))
@@ -170,7 +170,7 @@ def transfer(workspace: Workspace) -> list[object]:
 
 @pytest.mark.slow
 def test_a_transfer_goes_on_with_more_seeds_and_can_be_proved(tmp_path: Path, stores: Path) -> None:
-    workspace = Workspace(tmp_path, stores)
+    workspace = Workspace(tmp_path, stores, here=True)
     arguments = transfer(workspace)
     first = command(workspace, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -187,7 +187,7 @@ def test_a_transfer_goes_on_with_more_seeds_and_can_be_proved(tmp_path: Path, st
 
 def test_a_transfer_of_categories_and_of_whole_models(tmp_path: Path, stores: Path) -> None:
     """The real command on two synthetic data sets."""
-    workspace = Workspace(tmp_path, stores)
+    workspace = Workspace(tmp_path, stores, here=True)
     arguments = transfer(workspace)
     first = command(workspace, "study.transfer", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -215,7 +215,7 @@ def test_what_cannot_carry_over_is_said_before_anything_runs(tmp_path: Path, sto
     source.write_text(SMALL_STUDY)
     target.write_text(SMALL_STUDY)
     found = command(
-        Workspace(tmp_path, stores),
+        Workspace(tmp_path, stores, here=True),
         "study.transfer",
         *("--source", source, "--target", target, "--stores", stores, "--tracking-uri", "none"),
         *("--set-source", "model.d_emb=8"),
@@ -257,7 +257,7 @@ def test_detectors_are_compared_in_one_study_and_each_can_be_used(
     tmp_path: Path, stores: Path, data: Path
 ) -> None:
     """One command trains, the others verify, evaluate and score, whatever the detector."""
-    workspace = Workspace(tmp_path, stores)
+    workspace = Workspace(tmp_path, stores, here=True)
     workspace.space.write_text(study_text(data, DETECTORS))
     digest_of(workspace.run())
     records = read_study(workspace.study).records

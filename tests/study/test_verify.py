@@ -127,7 +127,7 @@ class Copy:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Path:
     """A study that has run, undisturbed; its digest is in the file of that name."""
-    workspace = Workspace(tmp_path_factory.mktemp("ran"), stores)
+    workspace = Workspace(tmp_path_factory.mktemp("ran"), stores, here=True)
     workspace.space.write_text(STUDY)
     (workspace.study.parent / "digest").parent.mkdir()
     (workspace.study.parent / "digest").write_text(digest_of(workspace.run("--workers", "1")))
@@ -773,7 +773,7 @@ def test_a_ledger_from_before_seals_is_said_to_have_none(
 def test_through_all_its_sessions_a_study_is_verified(
     tmp_path: Path, stores: Path, ran: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = Workspace(tmp_path, stores)
+    workspace = Workspace(tmp_path, stores, here=True)
     workspace.space.write_text(STUDY)
 
     def verified(*arguments: str) -> str:

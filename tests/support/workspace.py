@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -41,6 +45,8 @@ class Workspace:
 
     folder: Path
     stores: Path
+    here: bool = False
+    """Runs undisturbed serial sessions in the process of the test."""
 
     @property
     def space(self) -> Path:
@@ -76,15 +82,41 @@ class Workspace:
     def run(
         self, *arguments: str, tracking: str = "none", program: Sequence[str] = RUN, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the command to its end; ``env`` is added to its environment."""
+        """Runs the command to its end; ``env`` is added to its environment.
+
+        Where nothing is said of the process it is this one, which has imported torch already.
+        """
+        command = self.command("--tracking-uri", tracking, *arguments, program=program)
+        plain = program == RUN and not env and tracking == "none"
+        if self.here and plain and "serial" in command:
+            return self._run_here(command)
         return subprocess.run(
-            self.command("--tracking-uri", tracking, *arguments, program=program),
+            command,
             cwd=self.folder,
             env=self.environment(**env),
             capture_output=True,
             text=True,
             timeout=300,
         )
+
+    def _run_here(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        from refinevad import cli
+        from refinevad.training.runtime import process_settings_kept
+        from study.run import main
+
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch, process_settings_kept(),
+            redirect_stdout(out), redirect_stderr(err),
+        ):  # fmt: skip
+            patch.chdir(self.folder)
+            patch.setenv("COLUMNS", "200")
+            patch.setenv("TEST_WORKSPACE", str(self.folder))
+            try:
+                cli.run(main, command[3:])
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+        return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
 
     def start(
         self, *arguments: str, tracking: str = "none", program: Sequence[str] = RUN, **env: str
