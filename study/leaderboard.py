@@ -89,7 +89,7 @@ def _search_and_retrain(
 
     search = file.search(method)
     folder = args.runs / search.study.name
-    args.baselines = False  # the table computes them once
+    args.baselines = False  # of the table, not of each study
     if not run_study(console, args, command, search, store):
         return False
     view = read_study(folder)

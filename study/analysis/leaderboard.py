@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr
 
 from study.analysis.estimate import Estimate
 from study.analysis.test_videos import draws_over_seeds_and_videos
@@ -19,6 +19,8 @@ from study.space.dimension import Params
 
 Array = NDArray[Any]
 LEVEL = 0.05
+FEWEST_IN_TAIL = 10
+"""Draws on the other side of zero below which their spread says the probability."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,12 @@ def contrast(own: Array, other: Array, *, seed: int = 0) -> Contrast | None:
     if draws is None:
         return None
     drawn = draws[1:][np.isfinite(draws[1:])]
-    tail = min(np.sum(drawn <= 0), np.sum(drawn >= 0))
-    p = min(1.0, 2 * (1 + float(tail)) / (1 + len(drawn)))
+    tail = int(min(np.sum(drawn <= 0), np.sum(drawn >= 0)))
+    if tail >= FEWEST_IN_TAIL:
+        p = min(1.0, 2 * (1 + tail) / (1 + len(drawn)))
+    else:  # the draws cannot say how small it is, and Holm's correction multiplies it
+        spread = float(drawn.std())
+        p = 2 * float(norm.sf(abs(float(draws[0])) / spread)) if spread > 0 else 1.0
     low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
     return Contrast(Estimate(float(draws[0]), max(-1.0, low), min(1.0, high)), p)
 
