@@ -509,3 +509,70 @@ def test_the_context_is_that_of_a_slow_loop() -> None:
             ).softmax(0)
             expected = (0.5 * far + 0.5 * near) @ v
             torch.testing.assert_close(found[t], expected, rtol=1e-4, atol=1e-5)
+
+
+# ---- parts that no parameter count and no contract sees
+
+
+def test_a_text_has_its_learned_residual_and_a_video_its_pooled_segments() -> None:
+    """VadCLIP's second head, written down a second time."""
+    for pooling in ("sigmoid", "raw"):
+        knobs = {"texts": "learned", "prompt_scale": 0.3, "pooling": pooling}
+        model: Any = built(CONFIGS["vadclip"].model_validate(knobs)).eval()
+        x = videos(2, 6)
+        with torch.no_grad():
+            model.residual.copy_(torch.randn(model.residual.shape))
+            h = model.adapter(x, None)
+            logits = model.scorer(h + model.scorer_mlp(h))[..., 0]
+            weights = logits.sigmoid() if pooling == "sigmoid" else logits
+            for video in range(2):
+                pooled_ = F.normalize((weights[video, :, None] * h[video]).sum(0), dim=0)
+                texts = model.texts + 0.3 * model.residual + pooled_
+                texts = texts + model.text_mlp(texts)
+                expected = F.cosine_similarity(h[video, :, None], texts[None], dim=-1) / 0.07
+                found = model._align(x, None).likeness[video]
+                torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_read_outs_of_anomaly_should_be_longer_than_those_of_normality() -> None:
+    """UR-DMU's hinge of one pair, T = 4, k = 1, by a slow loop."""
+    model: Any = built(CONFIGS["urdmu"].model_validate({})).eval()
+    x, abnormal = videos(2, 4), torch.tensor([False, True])
+    with torch.no_grad():
+        found = model._encode(x, None)
+        own = int(found.abnormal.excitation[1].argmax())
+        other = int(found.normal.excitation[0].argmax())
+        lengths = float(found.anomaly[1, own].norm()), float(found.mean[0, other].norm())
+        _, hinge = model._contrast(found, found.mean, abnormal)
+    assert hinge.item() == pytest.approx(100 - lengths[0] + lengths[1], rel=1e-4)
+
+
+def test_a_score_is_raised_by_the_distance_from_normality() -> None:
+    model: Any = built(CONFIGS["bnwvad"].model_validate({})).eval()
+    x = videos(2, 7)
+    with torch.no_grad():
+        scores, one, two = model._score(x, None)
+        u = (one + two) * scores
+        torch.testing.assert_close(model(x).scores, u / (1 + u))
+
+
+def test_training_gates_segments_and_teaches_the_one_that_chooses() -> None:
+    knobs = {"rho": 0.5, "dropout": 0.0, "dropped": 0.0}
+    model: Any = built(CONFIGS["cliptsa"].model_validate(knobs)).train()
+    seen: list[Tensor] = []
+    inner = model._score
+    model._score = lambda x, gate, mask: (seen.append(gate), inner(x, gate, mask))[1]
+    torch.autograd.backward(model.losses(Batch(videos(4, 8), labels_of(4)))["loss"])
+    torch.testing.assert_close(seen[0].sum(1), torch.full((4,), 4.0))
+    assert model.chooser[0].weight.grad.abs().sum() > 0
+
+
+def test_a_normal_video_is_judged_by_its_largest_score() -> None:
+    model: Any = built(CONFIGS["pel4vad"].model_validate({"texts": "learned"})).eval()
+    x, labels = videos(4, 32), labels_of(4)
+    with torch.no_grad():
+        scores = model._score(x, None)[1]
+        ranked = scores.sort(dim=1, descending=True).values
+        video = torch.where(labels.any(1), ranked[:, :3].mean(1), ranked[:, 0])
+        expected = F.binary_cross_entropy(video, labels.any(1).float())
+        assert model.losses(Batch(x, labels))["bce"].item() == pytest.approx(float(expected), 1e-5)
