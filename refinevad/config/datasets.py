@@ -27,7 +27,7 @@ NORMAL_LABELS = (
 own lists alone: elsewhere it may be a category."""
 
 
-def _plain(word: str) -> str:
+def plain_word(word: str) -> str:
     """Casefolded letters and digits: `Road_Accidents` and `Road accidents` are the same word."""
     return "".join(c for c in word.casefold() if c.isalnum())
 
@@ -39,7 +39,7 @@ def is_normal(label: str, labels: Iterable[str] | None = None) -> bool:
         label: As a list spells it; case, blanks and punctuation do not matter.
         labels: ``data.normal_labels``; None: the usual spellings.
     """
-    return _plain(label) in map(_plain, NORMAL_LABELS if labels is None else labels)
+    return plain_word(label) in map(plain_word, NORMAL_LABELS if labels is None else labels)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Taxonomy:
         index: dict[str, int] = {}
         for words in (self.categories, self.codes):
             for i, word in enumerate(words):
-                if index.setdefault(_plain(word), i) != i:
+                if index.setdefault(plain_word(word), i) != i:
                     raise InputError(
                         f"taxonomy {self.name}: {word!r} is written twice; "
                         f"give every category one name"
@@ -76,14 +76,14 @@ class Taxonomy:
         Raises:
             InputError: The label names no known category; the nearest known one is suggested.
         """
-        whole = _plain(label)
+        whole = plain_word(label)
         if whole in self._index:
             return (self._index[whole],)
         if is_normal(label, self.normal):
             return ()
         indices = set()
         for part in label.split("-"):
-            word = _plain(part)
+            word = plain_word(part)
             if word in self._index:
                 indices.add(self._index[word])
             elif not is_normal(part, self.normal) and part.strip() != "0":
@@ -91,8 +91,8 @@ class Taxonomy:
         return tuple(sorted(indices))
 
     def _nearest(self, word: str) -> str:
-        known = {_plain(name): name for name in ("Normal", *self.codes, *self.categories)}
-        near = difflib.get_close_matches(_plain(word), known, n=1, cutoff=0.5)
+        known = {plain_word(name): name for name in ("Normal", *self.codes, *self.categories)}
+        near = difflib.get_close_matches(plain_word(word), known, n=1, cutoff=0.5)
         if near:
             return f"; the nearest known is {known[near[0]]!r}"
         return f"; known are {', '.join(('Normal', *self.categories))}"
@@ -285,7 +285,7 @@ def taxonomy(
             f"no training video is normal: the labels are {listed}; name those of normal videos "
             "with data.normal_labels, for example [" + min(labels) + "]"
         )
-    spellings = {_plain(label): label for label in sorted(labels, reverse=True)}
+    spellings = {plain_word(label): label for label in sorted(labels, reverse=True)}
     categories = tuple(sorted(spellings.values()))
     _refuse_lookalikes(categories, sorted(given - labels))
     return Taxonomy("of the training list", categories, normal=normal)
@@ -299,9 +299,9 @@ def _refuse_lookalikes(categories: Sequence[str], normal: Sequence[str]) -> None
     """Refuses labels that may be spellings of one another: a slip would train wrong labels."""
     how = "give data.taxonomy the categories as a list if they are right"
     for word in categories:
-        plain = _plain(word)
+        plain = plain_word(word)
         rest = next((plain[len(p) :] for p in ("non", "not", "no") if plain.startswith(p)), "")
-        negates = rest and any(_stem(rest) == _stem(_plain(c)) for c in categories if c != word)
+        negates = rest and any(_stem(rest) == _stem(plain_word(c)) for c in categories if c != word)
         if plain.startswith("normal") or negates:
             listed = ", ".join([*normal, word])
             raise InputError(
@@ -310,7 +310,7 @@ def _refuse_lookalikes(categories: Sequence[str], normal: Sequence[str]) -> None
             )
     for i, first in enumerate(categories):
         for second in categories[i + 1 :]:
-            a, b = _plain(first), _plain(second)
+            a, b = plain_word(first), plain_word(second)
             digits = ["".join(c for c in word if c.isdigit()) for word in (a, b)]
             near = difflib.SequenceMatcher(None, a, b).ratio() >= _ALIKE
             if digits[0] == digits[1] and (_stem(a) == _stem(b) or near):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refinevad.config.datasets import Taxonomy, is_normal
+from refinevad.config.datasets import Taxonomy, is_normal, plain_word
 from refinevad.errors import InputError
 
 Embeddings = npt.NDArray[np.float32]
@@ -29,11 +29,11 @@ def read_category_embeddings(path: Path, taxonomy: Taxonomy) -> Embeddings:
     """
     names, rows = _read(path)
     places: list[list[int]] = [[] for _ in range(len(taxonomy.categories) + 1)]
-    wanted = {_plain(word): place for place, word in enumerate(taxonomy.categories, 1)}
-    wanted |= {_plain(word): place for place, word in enumerate(taxonomy.codes, 1)}
+    wanted = {plain_word(word): place for place, word in enumerate(taxonomy.categories, 1)}
+    wanted |= {plain_word(word): place for place, word in enumerate(taxonomy.codes, 1)}
     unknown = []
     for row, name in enumerate(names):
-        place = 0 if is_normal(name) else wanted.get(_plain(name))
+        place = 0 if is_normal(name) else wanted.get(plain_word(name))
         if place is None:
             unknown.append(name)
         else:
@@ -82,7 +82,3 @@ def _read(path: Path) -> tuple[list[str], npt.NDArray[np.float64]]:
             f"data.category_embeddings, {path}: {len(names)} names, {len(rows)} embeddings"
         )
     return [str(name) for name in names], rows.astype(np.float64)
-
-
-def _plain(word: str) -> str:
-    return "".join(c for c in word.casefold() if c.isalnum())

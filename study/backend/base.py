@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -153,6 +153,15 @@ class Backend(ABC):
             DamagedStore: The data changed under the study.
             Exception: An error of the source. The next session runs the running trials again.
         """
+
+
+def doubling(most: int) -> Iterator[int]:
+    """1, 2, 4, … and ``most``."""
+    count = 1
+    while count < most:
+        yield count
+        count *= 2
+    yield most
 
 
 def default_workers(threads: int) -> int:

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from study.backend.base import default_workers
+from study.backend.base import default_workers, doubling
 from study.config.sections import MEASURED
 from study.config.study_file import StudyFile
 from study.progress.forecast import Forecaster
@@ -123,7 +123,7 @@ def measure_cpu_packing(
     """
     rates: dict[int, float] = {}
     at_once: dict[int, int] = {}
-    for threads in _doubling(cores):
+    for threads in doubling(cores):
         at_once[threads] = max(1, min(cores // threads, workers or cores))
         rates[threads] = _rate(_fixed(file, threads), store, params, at_once[threads])
         if rates[threads] < _NO_GAIN * max([*rates.values()][:-1], default=0.0):
@@ -131,14 +131,6 @@ def measure_cpu_packing(
     enough = max(rates.values()) / _NO_GAIN
     best = next(threads for threads, rate in rates.items() if rate >= enough)
     return CpuPacking(best, rates, {threads: at_once[threads] for threads in rates})
-
-
-def _doubling(most: int) -> Iterator[int]:
-    count = 1
-    while count < most:
-        yield count
-        count *= 2
-    yield most
 
 
 def _rate(file: StudyFile, store: Path, params: Params, workers: int) -> float:

@@ -10,7 +10,7 @@ each other.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from study.backend.base import doubling
 from study.backend.cluster import kinds_of_gpu, room_on_a_gpu
 from study.config.study_file import StudyFile
 from study.ledger.writer import Ledger
@@ -188,7 +189,7 @@ def measure_gpu_sharing(runs: Runs, spec: TrialSpec, *, threads: int, most: int)
     gpu, total = "", 0.0
     try:
         ray.get(group.ready(), timeout=_PATIENCE)
-        for count in _doubling(most):
+        for count in doubling(most):
             if total and used[1] * count > _FULL * total:
                 break
             new = [actor.remote(runs, spec) for _ in range(count - len(trainers))]
@@ -212,14 +213,6 @@ def measure_gpu_sharing(runs: Runs, spec: TrialSpec, *, threads: int, most: int)
     enough = max(rates.values()) / _NO_GAIN
     trials = next(count for count, rate in rates.items() if rate >= enough)
     return GpuSharing(gpu, trials, rates, {count: used[count] for count in rates}, total)
-
-
-def _doubling(most: int) -> Iterator[int]:
-    count = 1
-    while count < most:
-        yield count
-        count *= 2
-    yield most
 
 
 def _answers(promises: Iterable[Any]) -> list[Any]:
