@@ -70,7 +70,7 @@ def write_test_videos(
     )
     rows: dict[str, BaselineRow] = {}
     drawn: dict[str, dict[str, Array]] = {}
-    missing = "" if with_baselines else "left out (--no-baselines)"
+    missing = "" if with_baselines else "left out (by --no-baselines; a leaderboard has its own)"
     if with_baselines:
         try:
             for found in compute_baselines(store, file.data, split_seed=file.split_seed, say=say):
