@@ -12,6 +12,7 @@ from torch import Tensor
 from refinevad.errors import InputError
 from refinevad.models.base import FittedDetector, Prediction, Split, Task
 from refinevad.models.ocsvm.config import OneClassSVMConfig
+from refinevad.models.sampling import random_segments
 
 _CHUNK = 4096
 """Segments whose distances to all support vectors are in memory at once."""
@@ -87,15 +88,10 @@ class OneClassSVM(FittedDetector):
 
 def _sample(split: Split, most: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     """At most so many segments of the split, any crop, in their order, ``(n, D)`` float64."""
-    _, crops, length, width = split.features.shape
-    count = len(split.videos) * crops * length
-    if count < 2:
+    _, crops, length, _ = split.features.shape
+    if len(split.videos) * crops * length < 2:
         raise InputError("a one-class SVM is fitted on normal videos, and there are none")
-    chosen = np.sort(rng.choice(count, size=min(most, count), replace=False))
-    video, rest = np.divmod(chosen, crops * length)
-    rows = split.videos[torch.from_numpy(video)] * crops * length + torch.from_numpy(rest)
-    picked = split.features.reshape(-1, width).index_select(0, rows.to(split.features.device))
-    return picked.cpu().double().numpy()
+    return random_segments(split, most, rng)[0]
 
 
 def _fit(

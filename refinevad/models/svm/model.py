@@ -10,6 +10,7 @@ from torch import Tensor
 
 from refinevad.errors import InputError
 from refinevad.models.base import VIDEOS_AT_ONCE, FittedDetector, Prediction, Split, Task
+from refinevad.models.sampling import random_segments
 from refinevad.models.svm.config import LinearSVMConfig
 
 
@@ -38,7 +39,8 @@ class LinearSVM(FittedDetector):
         if self.config.level == "video":
             rows, target = _means(split), abnormal
         else:
-            rows, target = _segments(split, abnormal, self.config.segments, rng)
+            rows, video = random_segments(split, self.config.segments, rng)
+            target = abnormal[video]
         weight, bias = _fit(rows, target, self.config.c, int(rng.integers(2**31)))
         self.weight.copy_(torch.from_numpy(weight))
         self.bias.copy_(torch.from_numpy(bias))
@@ -57,19 +59,6 @@ def _means(split: Split) -> np.ndarray[Any, Any]:
         for part in torch.split(split.videos, VIDEOS_AT_ONCE)
     ]
     return torch.cat(parts).numpy()
-
-
-def _segments(
-    split: Split, abnormal: np.ndarray[Any, Any], most: int, rng: np.random.Generator
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """At most so many segments, any crop, ``(n, D)`` float64, and their videos' labels."""
-    _, crops, length, width = split.features.shape
-    count = len(split.videos) * crops * length
-    chosen = np.sort(rng.choice(count, size=min(most, count), replace=False))
-    video, rest = np.divmod(chosen, crops * length)
-    rows = split.videos[torch.from_numpy(video)] * crops * length + torch.from_numpy(rest)
-    picked = split.features.reshape(-1, width).index_select(0, rows.to(split.features.device))
-    return picked.cpu().double().numpy(), abnormal[video]
 
 
 def _fit(
